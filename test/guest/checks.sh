@@ -1,0 +1,61 @@
+#!/bin/sh
+# Runs inside the guest (see make-disk.sh) and prints TAP: tsd as a systemd service, on cgroup v2, with AppArmor.
+number=0
+check() { # check NAME EXPECTED ACTUAL
+  number=$((number + 1))
+  if [ "$2" = "$3" ]; then
+    echo "ok $number - $1"
+  else
+    echo "not ok $number - $1"
+    printf '%s\n' "wanted: $2" "found:  $3" | sed 's/^/# /'
+  fi
+}
+
+echo 'TAP version 14'
+systemctl start tsd.service
+check 'the service is active' active "$(systemctl is-active tsd.service)"
+[ "$(systemctl is-active tsd.service)" = active ] || journalctl -u tsd.service --no-pager | tail -30 | sed 's/^/# /'
+
+mkdir -p /tmp/busybox/bin /tmp/busybox/etc /tmp/busybox/tmp
+cp /bin/busybox /tmp/busybox/bin/busybox
+for applet in sh cat sleep id true head mknod tail grep echo dd; do ln -sf busybox "/tmp/busybox/bin/$applet"; done
+echo 'root:x:0:0:root:/root:/bin/sh' >/tmp/busybox/etc/passwd
+tar -C /tmp/busybox -cf /tmp/busybox.tar .
+tsdctl import /tmp/busybox.tar busybox >/dev/null
+
+run='tsdctl run --rm --network none'
+check 'memory.max' 104857600 "$($run --memory 100M busybox cat /sys/fs/cgroup/memory.max 2>&1)"
+check 'memory.swap.max for --memory-swap' 52428800 "$($run --memory 100M --memory-swap 150M busybox cat /sys/fs/cgroup/memory.swap.max 2>&1)"
+check 'cpu.max for --cpus' '50000 100000' "$($run --cpus 0.5 busybox cat /sys/fs/cgroup/cpu.max 2>&1)"
+check 'cpu.weight is set for --cpu-shares' 0 "$($run --cpu-shares 512 busybox sh -c 'test "$(cat /sys/fs/cgroup/cpu.weight)" != 100; echo $?' 2>&1)"
+check 'pids.max' 50 "$($run --pids-limit 50 busybox cat /sys/fs/cgroup/pids.max 2>&1)"
+check 'cpuset.cpus' 1 "$($run --cpuset-cpus 1 busybox cat /sys/fs/cgroup/cpuset.cpus 2>&1)"
+check 'the container sees its cgroup as the root' '0::/' "$($run busybox cat /proc/self/cgroup 2>&1)"
+check 'the cgroup tree is read-only' 1 "$($run busybox sh -c 'echo 1 >/sys/fs/cgroup/pids.max 2>/dev/null; echo $?' 2>&1)"
+
+tsdctl run --name oom --network none --memory 64M --memory-swap 64M busybox tail /dev/zero >/dev/null 2>&1
+check 'an OOM kill exits with 137' 137 "$?"
+check 'OOMKilled' true "$(tsdctl inspect --format '{{.State.OOMKilled}}' oom 2>&1)"
+tsdctl rm oom >/dev/null
+
+check 'AppArmor confines' 'tsd-default (enforce)' "$($run busybox cat /proc/self/attr/current 2>&1)"
+check 'AppArmor can be unconfined' unconfined "$($run --security-opt apparmor=unconfined busybox cat /proc/self/attr/current 2>&1)"
+check 'the device filter refuses the disk' 1 "$($run --userns host --cap-add MKNOD busybox sh -c 'mknod /d b 254 0 && head -c 1 /d >/dev/null 2>&1; echo $?' 2>&1)"
+check 'the device filter allows /dev/null' 0 "$($run --userns host busybox sh -c 'echo x >/dev/null; echo $?' 2>&1)"
+check '--device opens one' 0 "$($run --userns host --device /dev/vda:/dev/disk:r busybox sh -c 'head -c 1 /dev/disk >/dev/null; echo $?' 2>&1)"
+
+tsdctl run -d --name long --network none busybox sleep 1000 >/dev/null
+before=$(tsdctl inspect --format '{{.State.Pid}}' long)
+systemctl restart tsd.service
+check 'a container outlives the restart of the service' "$before" "$(tsdctl inspect --format '{{.State.Pid}}' long 2>&1)"
+check 'and runs' true "$(tsdctl inspect --format '{{.State.Running}}' long 2>&1)"
+systemctl kill --signal=KILL --kill-whom=main tsd.service
+systemctl restart tsd.service
+check 'a container outlives the death of the daemon' "$before" "$(tsdctl inspect --format '{{.State.Pid}}' long 2>&1)"
+tsdctl rm -f long >/dev/null
+check 'no container is left' '' "$(tsdctl ps -aq)"
+systemctl stop tsd.service
+check 'no cgroup of a container is left' '' "$(find /sys/fs/cgroup -type d -path '*tsd*' -regex '.*/[0-9a-f]+' | head -3)"
+check 'no mount is left' '' "$(grep -E 'erofs|overlay' /proc/mounts)"
+echo "1..$number"
+echo 'GUEST DONE'

@@ -1,0 +1,57 @@
+#!/bin/sh
+# Makes the disk, kernel and initrd of a Debian guest with systemd, AppArmor and cgroup v2 in $1, with this checkout in
+# /opt/tsd. The base root (mmdebstrap) is kept in $1/root.tar and made once. Needs root, mmdebstrap and e2fsprogs.
+set -eu
+out=$1
+checkout=$(cd "$(dirname "$0")/../.." && pwd)
+mkdir -p "$out"
+
+if [ ! -e "$out/root.tar" ]; then
+  # trixie-backports: a kernel that can clone detached mounts (6.15) and mounts EROFS from files (6.12).
+  mmdebstrap --quiet --variant=minbase \
+    --include=systemd,systemd-sysv,dbus,linux-image-cloud-amd64/trixie-backports,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps \
+    trixie "$out/root.tar.new" \
+    'deb http://mirror.invalid/debian trixie main' 'deb http://mirror.invalid/debian trixie-backports main'
+  mv "$out/root.tar.new" "$out/root.tar"
+fi
+
+rm -rf "$out/root"
+mkdir "$out/root"
+tar -xf "$out/root.tar" -C "$out/root"
+cp "$out"/root/boot/vmlinuz-* "$out/vmlinuz"
+cp "$out"/root/boot/initrd.img-* "$out/initrd"
+rm -f "$out"/root/boot/*
+
+# What runs tsd: the checkout without its history and without the tools of development.
+mkdir -p "$out/root/opt/tsd"
+tar -C "$checkout" --exclude=./.git --exclude=./build --exclude='./node_modules/typescript' \
+  --exclude='./node_modules/@biomejs' --exclude='./node_modules/@turbo' --exclude='./node_modules/turbo' \
+  --exclude='./node_modules/@esbuild' --exclude='./.tap' --exclude='./.turbo' -cf - . | tar -xf - -C "$out/root/opt/tsd"
+ln -s /opt/tsd/bin/tsd "$out/root/usr/bin/tsd"
+ln -s /opt/tsd/bin/tsdctl "$out/root/usr/bin/tsdctl"
+cp "$checkout"/systemd/*.service "$out/root/etc/systemd/system/"
+for unit in "$checkout"/systemd/*.socket; do
+  [ -e "$unit" ] && cp "$unit" "$out/root/etc/systemd/system/"
+done
+
+cat >"$out/root/etc/systemd/system/tsd-guest.service" <<'UNIT'
+[Unit]
+Description=The checks of this guest
+After=multi-user.target
+[Service]
+Type=oneshot
+Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+ExecStart=-/bin/sh /opt/tsd/test/guest/checks.sh
+ExecStart=systemctl poweroff --force --force
+[Install]
+WantedBy=default.target
+UNIT
+mkdir -p "$out/root/etc/systemd/system/default.target.wants"
+ln -sf ../tsd-guest.service "$out/root/etc/systemd/system/default.target.wants/tsd-guest.service"
+echo '/dev/vda / ext4 rw 0 0' >"$out/root/etc/fstab"
+rm -f "$out/disk.img"
+mke2fs -q -t ext4 -d "$out/root" "$out/disk.img" 3G
+rm -rf "$out/root"
