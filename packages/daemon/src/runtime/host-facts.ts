@@ -1,0 +1,79 @@
+/** What a launch plan must know about the host, read once when the daemon starts. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { release } from 'node:os';
+import { prepareCgroupParent } from '../os/cgroup-files.ts';
+import { type CgroupLayout, parseCgroupLayout } from './cgroup-layout.ts';
+
+export interface HostFacts {
+  /** Node's name of the architecture: `x64`, `arm64`, … */
+  readonly architecture: string;
+  readonly kernel: { readonly release: string; readonly major: number; readonly minor: number };
+  /** Null where no cgroup tree is mounted: every limit becomes a warning then. */
+  readonly cgroups: CgroupLayout | null;
+  /** Names of the control files in the containers' parent cgroup, of all trees: says which limits the host can apply. */
+  readonly cgroupFiles: ReadonlySet<string>;
+  /** The parent cpuset's processors and memory nodes, which a version 1 cgroup must repeat; empty without cpuset. */
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  /** Numbers of the capabilities that the daemon can pass on (its bounding set). */
+  readonly capabilities: readonly number[];
+  /** Names of the active security modules, /sys/kernel/security/lsm. */
+  readonly securityModules: readonly string[];
+  /** The kernel has session keyrings. */
+  readonly keyrings: boolean;
+  /** Existing entries of /proc/sys/net/ipv4 and so on that plans set by default. */
+  readonly pingGroupRange: boolean;
+}
+
+function readText(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return null;
+    throw error;
+  }
+}
+
+/** Numbers of the bits in a hexadecimal mask of /proc/PID/status. */
+export function parseCapabilityMask(hexadecimal: string): number[] {
+  const mask = BigInt(`0x${hexadecimal}`);
+  const numbers: number[] = [];
+  for (let bit = 0; bit < 64; bit += 1) if ((mask >> BigInt(bit)) & 1n) numbers.push(bit);
+  return numbers;
+}
+
+/**
+ * Reads the facts. `cgroupParent` is the cgroup, relative to every tree's root, that will hold the containers' cgroups; it
+ * is made where missing, because most control files exist only below a tree's root.
+ * @throws the file system's error where the parent cgroup cannot be made.
+ */
+export function readHostFacts(options: { readonly cgroupParent?: string } = {}): HostFacts {
+  const cgroupParent = options.cgroupParent ?? '/tsd';
+  const kernelRelease = release();
+  const [major = 0, minor = 0] = kernelRelease.split('.').map((part) => Number.parseInt(part, 10));
+  const cgroups = parseCgroupLayout(
+    readFileSync('/proc/self/mountinfo', 'utf8'),
+    cgroupParent,
+    (mountPoint) => readText(`${mountPoint}/cgroup.controllers`) ?? '',
+  );
+  const cgroupFiles = new Set<string>();
+  let cpuset = { cpus: '', mems: '' };
+  if (cgroups !== null) {
+    cpuset = prepareCgroupParent(cgroups);
+    const trees = cgroups.version === 1 ? cgroups.trees : [cgroups.unified];
+    for (const tree of trees) for (const name of readdirSync(tree.parent)) cgroupFiles.add(name);
+  }
+  const bounding = /^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return Object.freeze({
+    architecture: process.arch,
+    kernel: { release: kernelRelease, major, minor },
+    cgroups,
+    cgroupFiles,
+    cpusetCpus: cpuset.cpus,
+    cpusetMems: cpuset.mems,
+    capabilities: parseCapabilityMask(bounding),
+    securityModules: (readText('/sys/kernel/security/lsm') ?? '').trim().split(',').filter(Boolean),
+    keyrings: readText('/proc/keys') !== null,
+    pingGroupRange: readText('/proc/sys/net/ipv4/ping_group_range') !== null,
+  });
+}
