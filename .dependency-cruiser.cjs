@@ -100,7 +100,7 @@ module.exports = {
       comment: 'no I/O in the contract',
       severity: 'error',
       from: { path: '^packages/shared/src/' },
-      to: { path: '^(node:)?(fs|fs/promises|net|http|https|child_process|dgram|tls|worker_threads)$' },
+      to: { path: '^(node:)?(fs|fs/promises|http|https|child_process|dgram|tls|worker_threads)$' },
     },
     ...directionRules,
   ],

@@ -1,0 +1,27 @@
+/** Bundles the daemon into packages/daemon/dist/tsd.mjs. What brings a binary of its own stays in node_modules. */
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { build } from 'esbuild';
+
+const root = resolve(import.meta.dirname, '..');
+const source = resolve(root, 'packages/daemon/src');
+const output = resolve(root, 'packages/daemon/dist');
+
+rmSync(output, { recursive: true, force: true });
+mkdirSync(output, { recursive: true });
+cpSync(resolve(source, 'storage/migrations'), resolve(output, 'migrations'), { recursive: true });
+await build({
+  entryPoints: [resolve(source, 'main.ts')],
+  outfile: resolve(output, 'tsd.mjs'),
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  external: ['koffi', 'better-sqlite3'],
+  sourcemap: true,
+  logLevel: 'warning',
+  // CommonJS packages in an ES module bundle ask for `require`.
+  banner: {
+    js: "import { createRequire as __createRequire } from 'node:module';\nconst require = __createRequire(import.meta.url);",
+  },
+});

@@ -1,0 +1,19 @@
+#!/bin/sh
+# `npm test`: sets up what it needs, builds, and runs every test. Ends with a line `N passed, N failed`.
+# Arguments go to scripts/run-tests.ts in place of «everything»: `npm test -- test/run.test.ts`.
+set -eu
+cd "$(dirname "$0")/.."
+
+if [ "$(id -u)" != 0 ]; then
+  echo "npm test makes real containers and mounts, so it needs root: run 'sudo npm test'." >&2
+  echo "Without root there is 'npm run check': format, lint, types, import rules and unit tests." >&2
+  exit 1
+fi
+
+sh scripts/setup.sh gcc make libc6-dev libseccomp2 busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo
+PATH=$PWD/node_modules/.bin:$PATH
+export PATH
+echo "== building"
+sh scripts/build.sh
+if [ $# -eq 0 ]; then set -- --checks --unit --c --integration; fi
+exec node scripts/run-tests.ts "$@"

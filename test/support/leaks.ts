@@ -1,0 +1,205 @@
+/**
+ * What a test file must leave as it was: mounts, namespaces, interfaces, nft tables, cgroups, loop devices, temporary
+ * directories and processes. The test runner is the subreaper of everything that its files start, so a process that
+ * detached itself is still found, and another user's processes are not.
+ */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import koffi from 'koffi';
+
+export type HostState = ReadonlyMap<Kind, ReadonlySet<string>>;
+type Kind =
+  | 'mount'
+  | 'network namespace'
+  | 'interface'
+  | 'nft table'
+  | 'cgroup'
+  | 'loop device'
+  | 'temporary directory'
+  | 'process';
+
+/** Prefix of the directories that test/support/daemon.ts makes. */
+export const TEMPORARY_PREFIX = 'tsd-test-';
+/** The kernel reaps network namespaces, cgroups and processes in its own time. */
+const SETTLE_MS = 8000;
+const SETTLE_STEP_MS = 100;
+const PR_SET_CHILD_SUBREAPER = 36;
+const WNOHANG = 1;
+
+const libc = koffi.load('libc.so.6');
+const prctl = libc.func('int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)');
+const waitpid = libc.func('int waitpid(int pid, _Out_ int *status, int options)');
+
+/** Makes this process the one that orphans of its descendants fall to. prctl(2), PR_SET_CHILD_SUBREAPER. */
+export function becomeSubreaper(): void {
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) !== 0) throw new Error('prctl PR_SET_CHILD_SUBREAPER failed');
+}
+
+/**
+ * Reaps orphans that have fallen to this process. `own` are the children that Node waits for itself.
+ */
+export function reapOrphans(own: ReadonlySet<number>): void {
+  for (const entry of processes()) {
+    if (entry.parent === process.pid && entry.state === 'Z' && !own.has(entry.pid)) {
+      waitpid(entry.pid, [0], WNOHANG);
+    }
+  }
+}
+
+export function readHostState(): HostState {
+  return new Map<Kind, ReadonlySet<string>>([
+    ['mount', new Set(mounts())],
+    ['network namespace', new Set(networkNamespaces())],
+    ['interface', new Set(readdirSync('/sys/class/net'))],
+    ['nft table', new Set(nftTables())],
+    ['cgroup', new Set(cgroups())],
+    ['loop device', new Set(loopDevices())],
+    ['temporary directory', new Set(readdirSync(tmpdir()).filter((name) => name.startsWith(TEMPORARY_PREFIX)))],
+    ['process', new Set(descendants().map(({ pid, name }) => `${pid} ${name}`))],
+  ]);
+}
+
+/**
+ * Compares the host with `before`, waiting a bounded time for what the kernel removes late.
+ *
+ * @returns one line per thing that is there now and was not, or that was there and is not; empty when all is as before.
+ */
+export async function findLeaks(before: HostState, own: ReadonlySet<number>): Promise<string[]> {
+  const deadline = performance.now() + SETTLE_MS;
+  for (;;) {
+    reapOrphans(own);
+    const differences = compare(before, readHostState());
+    if (differences.length === 0 || performance.now() > deadline) return differences;
+    await delay(SETTLE_STEP_MS);
+  }
+}
+
+/** Ends what a leaking file left running, so that the next file starts clean. Only descendants of this process. */
+export function killLeftovers(before: HostState): void {
+  const known = before.get('process') ?? new Set();
+  for (const { pid, name } of descendants()) {
+    if (known.has(`${pid} ${name}`)) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It ended by itself meanwhile.
+    }
+  }
+}
+
+function compare(before: HostState, after: HostState): string[] {
+  const lines: string[] = [];
+  for (const [kind, then] of before) {
+    const now = after.get(kind) ?? new Set<string>();
+    for (const item of now) if (!then.has(item)) lines.push(`leaked ${kind}: ${item}`);
+    // A process that ended is no loss; a mount, interface or cgroup of the host that is gone is.
+    if (kind === 'process' || kind === 'network namespace' || kind === 'temporary directory') continue;
+    for (const item of then) if (!now.has(item)) lines.push(`${kind} of the host is gone: ${item}`);
+  }
+  return lines;
+}
+
+/** The mounts of this mount namespace without their ids, which change when something else is mounted. */
+function mounts(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const [left = '', right = ''] = line.split(' - ');
+      const fields = left.split(' ');
+      return `${fields[4]} ${right.split(' ')[0]} root=${fields[3]} source=${right.split(' ')[1]}`;
+    });
+}
+
+/** Network namespaces that a descendant lives in or that a mount in this mount namespace keeps. */
+function networkNamespaces(): string[] {
+  const found = readFileSync('/proc/self/mountinfo', 'utf8').match(/net:\[\d+\]/g) ?? [];
+  const held = descendants().flatMap(({ pid }) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/ns/net`)];
+    } catch {
+      return [];
+    }
+  });
+  return [...found, ...held];
+}
+
+function nftTables(): string[] {
+  try {
+    const listed = execFileSync('nft', ['list', 'tables'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return listed.trimEnd().split('\n').filter(Boolean);
+  } catch {
+    return []; // No nft on this host, so no tables of ours either.
+  }
+}
+
+/** Control groups named for tsd, in every hierarchy. Others' come and go without us. */
+function cgroups(): string[] {
+  const roots = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => / - cgroup2? /.test(line))
+    .map((line) => line.split(' ')[4] ?? '');
+  return roots.flatMap((root) => {
+    try {
+      return readdirSync(root, { withFileTypes: true, recursive: true })
+        .filter((entry) => entry.isDirectory())
+        .map((entry) => `${entry.parentPath}/${entry.name}`)
+        .filter((path) => /\/tsd/.test(path));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []; // Vanished while being read; read again later.
+      throw error;
+    }
+  });
+}
+
+function loopDevices(): string[] {
+  return readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop'))
+    .flatMap((name) => {
+      try {
+        return [`${name} ${readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trim()}`];
+      } catch {
+        return []; // Not attached.
+      }
+    });
+}
+
+interface ProcessEntry {
+  readonly pid: number;
+  readonly parent: number;
+  readonly state: string;
+  readonly name: string;
+}
+
+/** Living processes below this one in the process tree. */
+function descendants(): ProcessEntry[] {
+  const all = processes();
+  const tree = new Set([process.pid]);
+  for (let grew = true; grew; ) {
+    grew = false;
+    for (const { pid, parent } of all) {
+      if (tree.has(parent) && !tree.has(pid)) {
+        tree.add(pid);
+        grew = true;
+      }
+    }
+  }
+  return all.filter(({ pid, state }) => pid !== process.pid && tree.has(pid) && state !== 'Z');
+}
+
+function processes(): ProcessEntry[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => {
+      try {
+        const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
+        const close = stat.lastIndexOf(')');
+        const [state = '', parent = '0'] = stat.slice(close + 2).split(' ');
+        return [{ pid: Number(name), parent: Number(parent), state, name: stat.slice(stat.indexOf('(') + 1, close) }];
+      } catch {
+        return []; // Ended while being read.
+      }
+    });
+}
