@@ -1,0 +1,91 @@
+import t from 'tap';
+import { type Config, type ConfigSources, readConfig } from '../src/config.ts';
+
+function read(argv: string[], file: string | null = null, env: ConfigSources['env'] = {}): Config {
+  const result = readConfig({ argv, env, readFile: () => file });
+  if (result.kind !== 'run') throw new Error(`unexpected ${result.kind}`);
+  return result.config;
+}
+
+t.test('defaults', async (t) => {
+  t.strictSame(read([]), {
+    dataRoot: '/var/lib/tsd',
+    execRoot: '/run/tsd',
+    sockets: ['/run/tsd/tsd.sock'],
+    group: 'tsd',
+    logLevel: 'info',
+    cgroupParent: null,
+    defaultUlimits: [],
+    pidFile: '/run/tsd/tsd.pid',
+    launcherPath: null,
+    labels: [],
+    configFile: '/etc/tsd/daemon.json',
+  });
+  t.ok(Object.isFrozen(read([])) && Object.isFrozen(read([]).sockets), 'the value is frozen throughout');
+});
+
+t.test('flags', async (t) => {
+  const config = read([
+    '--data-root=/d/',
+    '--exec-root',
+    '/e',
+    '-H',
+    'unix:///e/a.sock',
+    '--host=/e/b.sock',
+    '--group=',
+    '--default-ulimit',
+    'nofile=1024:2048',
+    '-D',
+  ]);
+  t.match(config, {
+    dataRoot: '/d',
+    execRoot: '/e',
+    sockets: ['/e/a.sock', '/e/b.sock'],
+    group: '',
+    defaultUlimits: [{ Name: 'nofile', Soft: 1024, Hard: 2048 }],
+    logLevel: 'debug',
+    pidFile: '/e/tsd.pid',
+  });
+  t.strictSame(read(['--exec-root', '/e']).sockets, ['/e/tsd.sock'], 'the socket follows the exec root');
+});
+
+t.test('help and version', async (t) => {
+  const help = readConfig({ argv: ['--help'], env: {} });
+  t.equal(help.kind, 'help');
+  if (help.kind === 'help') t.match(help.text, /--data-root DIR/);
+  t.equal(readConfig({ argv: ['-v'], env: {} }).kind, 'version');
+});
+
+t.test('sources: flag over variable over file', async (t) => {
+  t.equal(read([], '{"data-root":"/file"}').dataRoot, '/file');
+  t.equal(read([], '{"data-root":"/file"}', { TSD_DATA_ROOT: '/env' }).dataRoot, '/env');
+  t.equal(read(['--data-root', '/flag'], null, { TSD_DATA_ROOT: '/env' }).dataRoot, '/flag');
+  t.strictSame(read([], '{"default-ulimits":{"nofile":{"Name":"nofile","Soft":10,"Hard":20}}}').defaultUlimits, [
+    { Name: 'nofile', Soft: 10, Hard: 20 },
+  ]);
+  t.equal(read([], null, { TSD_DEBUG: '1' }).logLevel, 'debug');
+});
+
+t.test('refusals name the setting', async (t) => {
+  const refused = (argv: string[], pattern: RegExp, file: string | null = null, env: ConfigSources['env'] = {}) =>
+    t.throws(() => read(argv, file, env), { code: 'bad_parameter', message: pattern }, String(pattern));
+  refused(['--nope'], /--nope/);
+  refused(['extra'], /extra/);
+  refused(['--data-root', 'relative'], /data-root: "relative" must be an absolute path/);
+  refused(['-H', 'tcp://0.0.0.0:2375'], /host: invalid address "tcp:/);
+  refused(['-H', `unix:///${'x'.repeat(120)}`], /longer than 107 bytes/);
+  refused(['--log-level', 'loud'], /log-level: invalid level "loud"/);
+  refused(['--cgroup-parent', '/a/../b'], /cgroup-parent/);
+  refused(['--label', 'x'], /labels: bad attribute format: x/);
+  refused([], /directives don't match any configuration option: nope/, '{"nope":1}');
+  refused([], /data-root must be a string/, '{"data-root":1}');
+  refused([], /must hold a JSON object/, '[]');
+  refused([], /daemon.json: .*JSON/, '{');
+  refused([], /TSD_DEBUG: "maybe"/, null, { TSD_DEBUG: 'maybe' });
+  refused(
+    ['--data-root', '/flag'],
+    /specified both as a flag and in the configuration file: data-root: \(from flag: \/flag, from file: \/file\)/,
+    '{"data-root":"/file"}',
+  );
+  t.throws(() => read(['--config-file', '/none.json']), { message: /\/none.json: no such file/ });
+});
