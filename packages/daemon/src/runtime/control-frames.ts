@@ -1,0 +1,138 @@
+/** The frames between daemon and supervisor: packages/launcher/PROTOCOL.md, section 3. */
+import { decodeExitReport, EXIT_REPORT_BYTES, type ExitReport } from './exit-report.ts';
+import { WireWriter } from './wire-writer.ts';
+
+const FRAME_LIMIT_BYTES = 1024 * 1024;
+const NO_STEP = 0xffff_ffff;
+
+const REQUEST = { start: 0x01, attach: 0x02, signal: 0x03, resize: 0x04, status: 0x05 } as const;
+const MESSAGE = { reply: 0x81, warning: 0x82, started: 0x83, failed: 0x84, exited: 0x85 } as const;
+
+export interface AttachFrame {
+  readonly requestId: number;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** At most 16 bytes; empty for none. */
+  readonly detachKeys: Uint8Array;
+  /** Input that came with the request, before the client's socket was handed over. */
+  readonly initialInput: Uint8Array;
+}
+
+export type SupervisorMessage =
+  /** `payload` is what follows the errno: the status for STATUS (decodeStatus), otherwise empty. */
+  | { readonly type: 'reply'; readonly requestId: number; readonly errno: number; readonly payload: Buffer }
+  | { readonly type: 'warning'; readonly step: number | null; readonly errno: number; readonly detail: string }
+  | { readonly type: 'started'; readonly pid: number; readonly startedAtNs: bigint }
+  | { readonly type: 'failed'; readonly step: number | null; readonly errno: number; readonly detail: string }
+  | { readonly type: 'exited'; readonly report: ExitReport };
+
+export interface SupervisorStatus {
+  readonly state: 'starting' | 'running' | 'exited';
+  readonly pid: number;
+  readonly startedAtNs: bigint;
+  readonly exit: ExitReport | null;
+}
+
+/** Executes the plan. Sent once, on the inherited stream. */
+export function encodeStart(): Buffer {
+  return frame(REQUEST.start, () => undefined);
+}
+
+/** Attaches the client whose socket goes with the first byte (SCM_RIGHTS). */
+export function encodeAttach(request: AttachFrame): Buffer {
+  const flags = Number(request.stdin) | (Number(request.stdout) << 1) | (Number(request.stderr) << 2);
+  return frame(REQUEST.attach, (writer) =>
+    writer.u32(request.requestId).u8(flags).bytes(request.detachKeys).bytes(request.initialInput),
+  );
+}
+
+/** Sends a signal to the process, or with `wholeGroup` to its process group. */
+export function encodeSignal(request: { requestId: number; signal: number; wholeGroup: boolean }): Buffer {
+  return frame(REQUEST.signal, (writer) =>
+    writer.u32(request.requestId).u32(request.signal).u8(Number(request.wholeGroup)),
+  );
+}
+
+/** Sets the terminal's size in characters. */
+export function encodeResize(request: { requestId: number; rows: number; columns: number }): Buffer {
+  return frame(REQUEST.resize, (writer) => writer.u32(request.requestId).u16(request.rows).u16(request.columns));
+}
+
+/** Asks for the status, which comes as the payload of the reply. */
+export function encodeStatus(request: { requestId: number }): Buffer {
+  return frame(REQUEST.status, (writer) => writer.u32(request.requestId));
+}
+
+/** Decodes the payload of the reply to STATUS. Throws RangeError where it is malformed. */
+export function decodeStatus(payload: Buffer): SupervisorStatus {
+  const state = (['starting', 'running', 'exited'] as const)[payload.readUInt8(0)];
+  if (state === undefined) throw new RangeError(`supervisor status with unknown state ${payload.readUInt8(0)}`);
+  return {
+    state,
+    pid: payload.readUInt32LE(1),
+    startedAtNs: payload.readBigUInt64LE(5),
+    exit: state === 'exited' ? decodeExitReport(payload.subarray(13, 13 + EXIT_REPORT_BYTES)) : null,
+  };
+}
+
+/**
+ * Takes the supervisor's messages out of a byte stream, however it is cut. `push` returns the messages that are complete
+ * now; it throws RangeError on a stream that is no control stream, which then must be closed.
+ */
+export class SupervisorMessageDecoder {
+  #pending: Buffer = Buffer.alloc(0);
+
+  push(chunk: Uint8Array): SupervisorMessage[] {
+    this.#pending = this.#pending.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#pending, chunk]);
+    const messages: SupervisorMessage[] = [];
+    let offset = 0;
+    while (this.#pending.length - offset >= 4) {
+      const length = this.#pending.readUInt32LE(offset);
+      if (length < 1 || length > FRAME_LIMIT_BYTES) throw new RangeError(`supervisor frame of ${length} bytes`);
+      if (this.#pending.length - offset < 4 + length) break;
+      messages.push(decodeMessage(this.#pending.subarray(offset + 4, offset + 4 + length)));
+      offset += 4 + length;
+    }
+    this.#pending = Buffer.from(this.#pending.subarray(offset));
+    return messages;
+  }
+}
+
+function decodeMessage(body: Buffer): SupervisorMessage {
+  const type = body.readUInt8(0);
+  switch (type) {
+    case MESSAGE.reply: {
+      const payload = Buffer.from(body.subarray(9));
+      return { type: 'reply', requestId: body.readUInt32LE(1), errno: body.readUInt32LE(5), payload };
+    }
+    case MESSAGE.warning:
+      return { type: 'warning', ...decodeFailure(body) };
+    case MESSAGE.started:
+      return { type: 'started', pid: body.readUInt32LE(1), startedAtNs: body.readBigUInt64LE(5) };
+    case MESSAGE.failed:
+      return { type: 'failed', ...decodeFailure(body) };
+    case MESSAGE.exited:
+      return { type: 'exited', report: decodeExitReport(body.subarray(1)) };
+    default:
+      throw new RangeError(`supervisor frame of unknown type 0x${type.toString(16)}`);
+  }
+}
+
+function decodeFailure(body: Buffer): { step: number | null; errno: number; detail: string } {
+  const step = body.readUInt32LE(1);
+  const length = body.readUInt32LE(9);
+  if (body.length !== 13 + length) throw new RangeError('supervisor frame with a wrong detail length');
+  return {
+    step: step === NO_STEP ? null : step,
+    errno: body.readUInt32LE(5),
+    detail: body.toString('utf8', 13),
+  };
+}
+
+function frame(type: number, write: (writer: WireWriter) => unknown): Buffer {
+  const writer = new WireWriter().u32(0).u8(type);
+  write(writer);
+  if (writer.length - 4 > FRAME_LIMIT_BYTES) throw new RangeError(`control frame of ${writer.length - 4} bytes`);
+  return writer.patchU32(0, writer.length - 4).finish();
+}

@@ -1,0 +1,25 @@
+/**
+ * The daemon's side of the launcher's protocol: packages/launcher/PROTOCOL.md. Everything that passes between the two is
+ * encoded and decoded by what this file exports, and checked against packages/launcher/test/golden.
+ */
+export {
+  type AttachFrame,
+  decodeStatus,
+  encodeAttach,
+  encodeResize,
+  encodeSignal,
+  encodeStart,
+  encodeStatus,
+  type SupervisorMessage,
+  SupervisorMessageDecoder,
+  type SupervisorStatus,
+} from './control-frames.ts';
+export { encodePlan, PlanEncodingError } from './encode-plan.ts';
+export { decodeExitFile, decodeExitReport, EXIT_FILE_BYTES, type ExitReport, exitStatus } from './exit-report.ts';
+
+/** Where the launcher expects its end of the control stream. */
+export const CONTROL_DESCRIPTOR = 3;
+/** Where the launcher expects the plan. */
+export const PLAN_DESCRIPTOR = 4;
+/** Slot S is descriptor 64+S. */
+export const FIRST_SLOT_DESCRIPTOR = 64;
