@@ -126,7 +126,10 @@ function writeSupervisor(writer: WireWriter, supervisor: SupervisorPlan): void {
 function writeStep(writer: WireWriter, step: Step): void {
   const op = OPS[step.op];
   if (op.side !== 'both' && op.side !== step.side) throw new Error(`belongs to the ${op.side} side`);
-  writer.u16(op.number).u8(SIDES[step.side]).u8(step.optional === true ? 1 : 0);
+  writer
+    .u16(op.number)
+    .u8(SIDES[step.side])
+    .u8(step.optional === true ? 1 : 0);
   withLength(writer, () => writePayload(writer, step));
 }
 

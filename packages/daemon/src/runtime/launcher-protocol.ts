@@ -2,6 +2,7 @@
  * The daemon's side of the launcher's protocol: packages/launcher/PROTOCOL.md. Everything that passes between the two is
  * encoded and decoded by what this file exports, and checked against packages/launcher/test/golden.
  */
+// biome-ignore lint/performance/noBarrelFile: the protocol is one seam with three ideas behind it
 export {
   type AttachFrame,
   decodeStatus,
