@@ -1,10 +1,21 @@
 /** The real daemon on roots and a socket of its own, in a temporary directory that goes with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, closeSync, existsSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Api, type CommandLine, commandLine, connectApi, repository, TSDCTL } from './client.ts';
 import { eventually } from './eventually.ts';
+import { busyboxArchive } from './images.ts';
 import { TEMPORARY_PREFIX } from './leaks.ts';
 
 export interface Daemon {
@@ -19,6 +30,10 @@ export interface Daemon {
   /** The real docker client on this daemon. */
   readonly docker: CommandLine;
   readonly pid: number;
+  /** Loads an image archive over the API; the busybox one by default. Throws when the daemon refuses it. */
+  load(archive?: string): Promise<void>;
+  /** `docker inspect` of a container. */
+  inspect(container: string): Promise<ContainerDetails>;
   /** SIGKILL, awaited: the daemon has no chance to tidy up. */
   crash(): Promise<void>;
   /** Starts it on the same roots. Resolves when it answers. */
@@ -29,6 +44,25 @@ export interface Daemon {
   log(): string;
   /** Removes all containers, ends the daemon and its directory. Throws when it does not end. */
   remove(): Promise<void>;
+}
+
+/** The part of a container's inspection that tests read. */
+export interface ContainerDetails {
+  readonly Id: string;
+  readonly Name: string;
+  readonly State: {
+    readonly Status: string;
+    readonly Running: boolean;
+    readonly Pid: number;
+    readonly ExitCode: number;
+    readonly OOMKilled: boolean;
+    readonly Error: string;
+    readonly StartedAt: string;
+    readonly FinishedAt: string;
+  };
+  readonly HostConfig: Readonly<Record<string, unknown>>;
+  readonly Config: Readonly<Record<string, unknown>>;
+  readonly [field: string]: unknown;
 }
 
 const READY_DEADLINE_MS = 20_000;
@@ -118,6 +152,15 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
     docker: commandLine('docker', socketPath),
     get pid() {
       return child?.pid ?? 0;
+    },
+    load: async (archive = busyboxArchive()) => {
+      const { status, text } = await api.send('POST', '/images/load', createReadStream(archive), 'application/x-tar');
+      if (status !== 200 || text.includes('errorDetail')) throw new Error(`load ${archive}: ${status} ${text}`);
+    },
+    inspect: async (container) => {
+      const response = await api.request('GET', `/containers/${container}/json`);
+      if (response.status !== 200) throw new Error(`inspect ${container}: ${response.status} ${response.text}`);
+      return response.json<ContainerDetails>();
     },
     crash: () => end('SIGKILL'),
     start,
