@@ -11,8 +11,13 @@ rmSync(output, { recursive: true, force: true });
 mkdirSync(output, { recursive: true });
 cpSync(resolve(source, 'storage/migrations'), resolve(output, 'migrations'), { recursive: true });
 await build({
-  entryPoints: [resolve(source, 'main.ts')],
-  outfile: resolve(output, 'tsd.mjs'),
+  entryPoints: [
+    { in: resolve(source, 'main.ts'), out: 'tsd' },
+    // A worker thread, found beside whoever starts it.
+    { in: resolve(source, 'storage/layer-ingest-worker.ts'), out: 'layer-ingest-worker' },
+  ],
+  outdir: output,
+  outExtension: { '.js': '.mjs' },
   bundle: true,
   platform: 'node',
   target: 'node24',
