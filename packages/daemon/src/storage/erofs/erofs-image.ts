@@ -1,0 +1,237 @@
+/** Writes a layer tree as an EROFS image. */
+import { type DirectoryEntry, writeDirectoryBlock } from './directory-blocks.ts';
+import {
+  CHUNK_FORMAT_INDEXES,
+  CHUNK_INDEX_BYTES,
+  DEVICE_SLOT_BYTES,
+  EXTENDED_INODE_BYTES,
+  FEATURE_COMPAT_MTIME,
+  FEATURE_INCOMPAT_CHUNKED_FILE,
+  FEATURE_INCOMPAT_DEVICE_TABLE,
+  FILE_TYPE_BLOCK,
+  FILE_TYPE_CHAR,
+  FILE_TYPE_DIRECTORY,
+  FILE_TYPE_FIFO,
+  FILE_TYPE_REGULAR,
+  FILE_TYPE_SYMLINK,
+  INODE_SLOT_BYTES,
+  LAYOUT_CHUNK_BASED,
+  LAYOUT_FLAT_INLINE,
+  NULL_BLOCK,
+  SUPER_BLOCK_BYTES,
+  SUPER_BLOCK_OFFSET,
+  SUPER_MAGIC,
+  XATTR_ENTRY_BYTES,
+  XATTR_HEADER_BYTES,
+} from './erofs-format.ts';
+import { type ErofsLayout, layOutErofs, metadataOffset, type PlacedInode, roundUp } from './erofs-layout.ts';
+import { type FilePlacement, HOLE } from './file-placement.ts';
+import { type LayerInode, type LayerTree, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT } from './layer-tree.ts';
+import { erofsXattrName } from './layer-xattrs.ts';
+
+const WINDOW_BYTES = 256 * 1024;
+
+export interface ErofsImageOptions {
+  readonly placement: FilePlacement;
+  /** 16 bytes. Each layer needs one of its own: overlayfs tells lower file systems apart by it. */
+  readonly uuid: Uint8Array;
+}
+
+/**
+ * The image, in pieces and in order. Pure but for what `placement` reads. Deterministic: the same tree gives the same
+ * bytes. The tree must not change meanwhile.
+ */
+export function* encodeErofsImage(tree: LayerTree, { placement, uuid }: ErofsImageOptions): Generator<Buffer> {
+  const layout = layOutErofs(tree, placement);
+  yield encodeHead(layout, placement, uuid);
+  yield* encodeInodes(layout, placement);
+  yield* encodeData(layout, placement);
+}
+
+/** Super block and device table. */
+function encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Array): Buffer {
+  const { blockBytes } = layout;
+  const devices = placement.deviceSizesBytes;
+  const head = Buffer.alloc(metadataOffset(blockBytes, devices.length));
+  const root = layout.inodes[0] as PlacedInode;
+  const at = SUPER_BLOCK_OFFSET;
+  head.writeUInt32LE(SUPER_MAGIC, at);
+  head.writeUInt32LE(FEATURE_COMPAT_MTIME, at + 8);
+  head[at + 12] = placement.blockBits;
+  head.writeUInt16LE(root.offset / INODE_SLOT_BYTES, at + 14);
+  head.writeBigUInt64LE(BigInt(layout.inodes.length), at + 16);
+  head.writeUInt32LE(layout.totalBlocks, at + 36);
+  head.set(uuid.subarray(0, 16), at + 48);
+  head.writeUInt32LE(FEATURE_INCOMPAT_CHUNKED_FILE | (devices.length > 0 ? FEATURE_INCOMPAT_DEVICE_TABLE : 0), at + 80);
+  head.writeUInt16LE(devices.length, at + 86);
+  head.writeUInt16LE((at + SUPER_BLOCK_BYTES) / DEVICE_SLOT_BYTES, at + 88);
+  devices.forEach((sizeBytes, i) => {
+    head.writeUInt32LE(Math.ceil(sizeBytes / blockBytes), at + SUPER_BLOCK_BYTES + i * DEVICE_SLOT_BYTES + 64);
+  });
+  return head;
+}
+
+/** Inodes with their attributes, chunk indexes and inline data, up to the block where the data begins. */
+function* encodeInodes(layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
+  const { inodes, dataOffset } = layout;
+  let index = 0;
+  while (index < inodes.length) {
+    // A window holds whole inodes with all that belongs to them: it ends where the first of the next one begins.
+    const first = inodes[index] as PlacedInode;
+    let next = index + 1;
+    while (next < inodes.length && (inodes[next] as PlacedInode).offset - first.offset < WINDOW_BYTES) next++;
+    const end = next < inodes.length ? (inodes[next] as PlacedInode).offset : dataOffset;
+    const window = Buffer.alloc(end - first.offset);
+    for (; index < next; index++) {
+      const placed = inodes[index] as PlacedInode;
+      encodeInode(window, placed.offset - first.offset, placed, layout, placement);
+    }
+    yield window;
+  }
+}
+
+function encodeInode(
+  target: Buffer,
+  at: number,
+  placed: PlacedInode,
+  layout: ErofsLayout,
+  placement: FilePlacement,
+): void {
+  const { inode, xattrBytes } = placed;
+  target.writeUInt16LE(1 | (placed.layout << 1), at);
+  target.writeUInt16LE(xattrBytes === 0 ? 0 : 1 + (xattrBytes - XATTR_HEADER_BYTES) / 4, at + 2);
+  target.writeUInt16LE(inode.mode, at + 4);
+  writeInt64(target, at + 8, inode.sizeBytes);
+  target.writeUInt32LE(placed.firstBlock, at + 16);
+  target.writeUInt32LE((placed.offset / INODE_SLOT_BYTES) >>> 0, at + 20);
+  target.writeUInt32LE(inode.uid, at + 24);
+  target.writeUInt32LE(inode.gid, at + 28);
+  writeInt64(target, at + 32, inode.mtimeSeconds);
+  target.writeUInt32LE(inode.mtimeNanoseconds, at + 40);
+  target.writeUInt32LE(inode.links, at + 44);
+  if (xattrBytes > 0) encodeXattrs(target, at + EXTENDED_INODE_BYTES, inode);
+  const body = at + EXTENDED_INODE_BYTES + xattrBytes;
+  const type = inode.mode & S_IFMT;
+  if (type === S_IFCHR || type === S_IFBLK) {
+    const { deviceMajor: major, deviceMinor: minor } = inode;
+    target.writeUInt32LE(((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0, at + 16);
+  } else if (placed.layout === LAYOUT_CHUNK_BASED) {
+    encodeChunks(target, at, roundUp(body, CHUNK_INDEX_BYTES), placed, placement);
+  } else if (placed.layout === LAYOUT_FLAT_INLINE) {
+    if (placed.directory === null) target.write(inode.target, body, 'latin1');
+    else {
+      const { names, counts } = placed.directory;
+      const count = counts.at(-1) as number;
+      writeDirectoryBlock(target, body, directoryEntries(placed, layout, names.length - count, count));
+    }
+  }
+}
+
+function encodeXattrs(target: Buffer, start: number, inode: LayerInode): void {
+  let at = start + XATTR_HEADER_BYTES;
+  for (const { name, value } of inode.xattrs) {
+    const { index, suffix } = erofsXattrName(name);
+    target[at] = suffix.length;
+    target[at + 1] = index;
+    target.writeUInt16LE(value.length, at + 2);
+    target.write(suffix, at + XATTR_ENTRY_BYTES, 'latin1');
+    value.copy(target, at + XATTR_ENTRY_BYTES + suffix.length);
+    at += roundUp(XATTR_ENTRY_BYTES + suffix.length + value.length, 4);
+  }
+}
+
+function encodeChunks(
+  target: Buffer,
+  inodeAt: number,
+  start: number,
+  placed: PlacedInode,
+  placement: FilePlacement,
+): void {
+  const { chunkBits, addresses } = placed.copiedChunks ?? placement.place(placed.inode);
+  target.writeUInt32LE(CHUNK_FORMAT_INDEXES | chunkBits, inodeAt + 16);
+  let at = start;
+  for (const address of addresses) {
+    const copied = address < HOLE;
+    target.writeUInt16LE(address >= 0 ? 1 : 0, at + 2);
+    target.writeUInt32LE(
+      copied ? placed.firstBlock + (-2 - address) * 2 ** chunkBits : address === HOLE ? NULL_BLOCK : address,
+      at + 4,
+    );
+    at += CHUNK_INDEX_BYTES;
+  }
+}
+
+/** What lies outside the inodes, in the inodes' order. */
+function* encodeData(layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
+  const { blockBytes } = layout;
+  let window = Buffer.alloc(WINDOW_BYTES);
+  let used = 0;
+  for (const placed of layout.inodes) {
+    if (placed.firstBlock === 0) continue;
+    if (placed.directory !== null) {
+      const { counts } = placed.directory;
+      const outside = placed.layout === LAYOUT_FLAT_INLINE ? counts.length - 1 : counts.length;
+      let start = 0;
+      for (let i = 0; i < outside; i++) {
+        if (used === window.length) {
+          yield window;
+          window = Buffer.alloc(WINDOW_BYTES);
+          used = 0;
+        }
+        const count = counts[i] as number;
+        writeDirectoryBlock(window, used, directoryEntries(placed, layout, start, count));
+        start += count;
+        used += blockBytes;
+      }
+      continue;
+    }
+    yield window.subarray(0, used);
+    window = Buffer.alloc(WINDOW_BYTES);
+    used = 0;
+    if (placed.copiedChunks === null) {
+      const block = Buffer.alloc(roundUp(placed.inode.target.length, blockBytes));
+      block.write(placed.inode.target, 0, 'latin1');
+      yield block;
+    } else {
+      const chunkBytes = blockBytes * 2 ** placed.copiedChunks.chunkBits;
+      for (const offset of placed.copiedChunks.copiedOffsets)
+        yield placement.readChunk(placed.inode, offset, chunkBytes);
+    }
+  }
+  yield window.subarray(0, used);
+}
+
+function directoryEntries(placed: PlacedInode, layout: ErofsLayout, start: number, count: number): DirectoryEntry[] {
+  const { names, parent } = placed.directory as NonNullable<PlacedInode['directory']>;
+  const { inode } = placed;
+  return names.slice(start, start + count).map((name) => {
+    const target = name === '.' ? inode : name === '..' ? parent : (inode.children?.get(name) as LayerInode);
+    return {
+      name,
+      inodeNumber: (layout.offsets.get(target) as number) / INODE_SLOT_BYTES,
+      fileType: fileType(target.mode),
+    };
+  });
+}
+
+function fileType(mode: number): number {
+  switch (mode & S_IFMT) {
+    case S_IFDIR:
+      return FILE_TYPE_DIRECTORY;
+    case S_IFLNK:
+      return FILE_TYPE_SYMLINK;
+    case S_IFCHR:
+      return FILE_TYPE_CHAR;
+    case S_IFBLK:
+      return FILE_TYPE_BLOCK;
+    case S_IFIFO:
+      return FILE_TYPE_FIFO;
+    default:
+      return FILE_TYPE_REGULAR;
+  }
+}
+
+function writeInt64(target: Buffer, at: number, value: number): void {
+  target.writeUInt32LE(((value % 0x1_0000_0000) + 0x1_0000_0000) % 0x1_0000_0000, at);
+  target.writeInt32LE(Math.floor(value / 0x1_0000_0000), at + 4);
+}

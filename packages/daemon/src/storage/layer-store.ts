@@ -1,0 +1,216 @@
+/**
+ * Layers on disk: `<root>/sha256/<hex of the diff id>/` with layer.tar (the uncompressed tar, byte for byte) and layer.erofs
+ * (the image that indexes it). A layer is either there and complete or not there: it is made under `tmp` and renamed.
+ */
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TsdError } from '@tsd/shared/errors';
+import { detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
+import { EROFS_FILE, type IngestRequest, ingestLayer, type StoredLayer, TAR_FILE } from './layer-ingest.ts';
+import { createLayerIngestThreads } from './layer-ingest-threads.ts';
+import { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer-limits.ts';
+
+export type { StoredLayer } from './layer-ingest.ts';
+
+/** Up to this size an uncompressed layer takes a few milliseconds: not worth a thread. */
+const INLINE_BYTES = 2 * 1024 * 1024;
+const INGEST_PREFIX = 'layer-ingest-';
+const REMOVED_PREFIX = 'layer-removed-';
+const DIGEST = /^sha256:([0-9a-f]{64})$/;
+
+export interface LayerStoreOptions {
+  /** The directory of all layers; made where missing. */
+  readonly root: string;
+  /** A directory on the same file system for what is not finished; made where missing. */
+  readonly tmp: string;
+  readonly limits?: LayerLimits;
+}
+
+export interface IngestOptions {
+  /** sha256:…, refused unless the uncompressed layer has it. */
+  readonly expectedDiffId?: string;
+  /** sha256:…, refused unless the bytes of `source` have it. */
+  readonly expectedDigest?: string;
+  /** `detect` (the default) goes by magic number. */
+  readonly compression?: LayerCompression | 'detect';
+}
+
+export interface LayerStore {
+  /**
+   * Takes a layer in, in one pass over `source`. Bringing in one that is there already checks it all the same and keeps
+   * what is there. On any error nothing is left behind.
+   * @throws TsdError bad_parameter: damaged, hostile, beyond the limits, or a digest is not the expected one;
+   *   insufficient_storage; and whatever `source` throws.
+   */
+  ingest(source: AsyncIterable<Uint8Array>, options?: IngestOptions): Promise<StoredLayer>;
+  has(diffId: string): boolean;
+  /** The uncompressed tar. */
+  tarPath(diffId: string): string;
+  /** What to mount: the image and its extra devices in order. */
+  files(diffId: string): { erofsPath: string; devicePaths: string[] };
+  /** Size of the uncompressed tar. @throws TsdError not_found */
+  tarSizeBytes(diffId: string): Promise<number>;
+  /** Does nothing where the layer is not there. Mounts of it stay usable until they are closed. */
+  remove(diffId: string): Promise<void>;
+  /** Calls back, before its files go, for each layer that is removed. */
+  onRemove(listener: (diffId: string) => void): void;
+  /** Diff ids of all layers. */
+  list(): Promise<string[]>;
+  /** Deletes what an earlier daemon left unfinished. To be called once, before the first `ingest`. */
+  cleanLeftovers(): Promise<void>;
+  /** Ends the ingest threads. */
+  close(): Promise<void>;
+}
+
+export function createLayerStore({ root, tmp, limits = DEFAULT_LAYER_LIMITS }: LayerStoreOptions): LayerStore {
+  const layersDirectory = join(root, 'sha256');
+  const threads = createLayerIngestThreads();
+  const removeListeners: ((diffId: string) => void)[] = [];
+  const directory = (diffId: string): string => join(layersDirectory, digestHex(diffId));
+
+  const prepare = async (): Promise<void> => {
+    await mkdir(layersDirectory, { recursive: true, mode: 0o700 });
+    await mkdir(tmp, { recursive: true, mode: 0o700 });
+  };
+
+  const publish = async (from: string, diffId: string): Promise<void> => {
+    await syncDirectory(from);
+    try {
+      await rename(from, directory(diffId));
+    } catch (error) {
+      // Someone else brought in the same layer meanwhile: theirs is as good.
+      if (!hasCode(error, 'ENOTEMPTY', 'EEXIST')) throw error;
+      await rm(from, { recursive: true, force: true });
+      return;
+    }
+    await syncDirectory(layersDirectory);
+  };
+
+  return {
+    async ingest(source, options = {}) {
+      for (const digest of [options.expectedDiffId, options.expectedDigest])
+        if (digest !== undefined) digestHex(digest);
+      await prepare();
+      const unfinished = await mkdtemp(join(tmp, INGEST_PREFIX));
+      try {
+        const request: IngestRequest = {
+          directory: unfinished,
+          compression: options.compression ?? 'detect',
+          expectedDiffId: options.expectedDiffId,
+          expectedDigest: options.expectedDigest,
+          limits,
+        };
+        const layer = await ingestSource(source, request, threads.ingest);
+        await publish(unfinished, layer.diffId);
+        return layer;
+      } catch (error) {
+        await rm(unfinished, { recursive: true, force: true });
+        throw error;
+      }
+    },
+    has: (diffId) => existsSync(directory(diffId)),
+    tarPath: (diffId) => join(directory(diffId), TAR_FILE),
+    files: (diffId) => ({
+      erofsPath: join(directory(diffId), EROFS_FILE),
+      devicePaths: [join(directory(diffId), TAR_FILE)],
+    }),
+    async tarSizeBytes(diffId) {
+      try {
+        return (await stat(join(directory(diffId), TAR_FILE))).size;
+      } catch (error) {
+        if (hasCode(error, 'ENOENT')) throw new TsdError('not_found', `No such layer: ${diffId}`);
+        throw error;
+      }
+    },
+    async remove(diffId) {
+      const doomed = directory(diffId);
+      if (!existsSync(doomed)) return;
+      for (const listener of removeListeners) listener(diffId);
+      await prepare();
+      const removed = await mkdtemp(join(tmp, REMOVED_PREFIX));
+      try {
+        await rename(doomed, join(removed, 'layer'));
+      } catch (error) {
+        if (!hasCode(error, 'ENOENT')) throw error;
+      }
+      await rm(removed, { recursive: true, force: true });
+    },
+    onRemove(listener) {
+      removeListeners.push(listener);
+    },
+    async list() {
+      try {
+        const names = await readdir(layersDirectory);
+        return names.map((name) => `sha256:${name}`).filter((diffId) => DIGEST.test(diffId));
+      } catch (error) {
+        if (hasCode(error, 'ENOENT')) return [];
+        throw error;
+      }
+    },
+    async cleanLeftovers() {
+      await prepare();
+      for (const name of await readdir(tmp)) {
+        if (name.startsWith(INGEST_PREFIX) || name.startsWith(REMOVED_PREFIX))
+          await rm(join(tmp, name), { recursive: true, force: true });
+      }
+    },
+    close: () => threads.close(),
+  };
+}
+
+/** Small uncompressed layers are taken in at once; all others go to a thread. */
+async function ingestSource(
+  source: AsyncIterable<Uint8Array>,
+  request: IngestRequest,
+  ingestInThread: ReturnType<typeof createLayerIngestThreads>['ingest'],
+): Promise<StoredLayer> {
+  const pieces = source[Symbol.asyncIterator]();
+  try {
+    const first: Buffer[] = [];
+    let bytes = 0;
+    while (bytes <= INLINE_BYTES) {
+      const next = await pieces.next();
+      if (next.done === true) {
+        const whole = Buffer.concat(first);
+        if (!isPlain(whole, request)) break;
+        return await ingestLayer(single(whole), request);
+      }
+      // A copy: nothing is said about how long a piece stays as it is.
+      first.push(Buffer.from(next.value));
+      bytes += next.value.length;
+    }
+    return await ingestInThread(first, { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }, request);
+  } finally {
+    await pieces.return?.();
+  }
+}
+
+function isPlain(whole: Buffer, { compression }: IngestRequest): boolean {
+  if (compression !== 'detect') return compression === 'none';
+  return detectCompression(whole.subarray(0, MAGIC_BYTES)) === 'none';
+}
+
+async function* single(piece: Buffer): AsyncGenerator<Buffer> {
+  yield piece;
+}
+
+function digestHex(digest: string): string {
+  const hex = DIGEST.exec(digest)?.[1];
+  if (hex === undefined)
+    throw new TsdError('bad_parameter', `not a sha256 digest: ${JSON.stringify(digest.slice(0, 80))}`);
+  return hex;
+}
+
+function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
