@@ -1,0 +1,153 @@
+/**
+ * One pass over an image archive: layers go straight into the layer store as they stream by, small documents stay in
+ * memory, and everything is kept under the name and under the digest that it really has. docker writes manifest.json
+ * last, so only afterwards is it known what was needed; the caller discards the rest.
+ */
+import { createHash } from 'node:crypto';
+import { posix } from 'node:path';
+import { TsdError } from '@tsd/shared/errors';
+import type { LayerStore } from '../storage/layer-store.ts';
+import { type ArchiveMember, readArchive } from './archive-reader.ts';
+import type { ByteStream } from './byte-stream.ts';
+import { type ImageStore, type LayerRecord, layerRecord } from './image-store.ts';
+import { MAX_JSON_BYTES } from './parse-json.ts';
+import { SNIFF_BYTES, sniffContent } from './sniff-content.ts';
+
+/** All documents of one archive together. */
+const MAX_DOCUMENTS_BYTES = 64 * 1024 * 1024;
+const MAX_LINK_DEPTH = 16;
+const BLOB_PATH = /^blobs\/sha256\/([0-9a-f]{64})$/;
+
+export type ArchiveBlob =
+  /** `digest` is that of the blob as it lies in the archive, compressed or not. */
+  | { readonly kind: 'layer'; readonly digest: string; readonly layer: LayerRecord }
+  | { readonly kind: 'document'; readonly digest: string; readonly bytes: Buffer }
+  /** Neither of both, or damaged: an error only if something needs it. */
+  | { readonly kind: 'unusable'; readonly error: TsdError };
+
+export interface ArchiveContents {
+  /** The blob under a name, links followed; null when there is none. */
+  at(path: string): ArchiveBlob | null;
+  /** The blob with a digest, computed from its content; null when there is none. */
+  withDigest(digest: string): ArchiveBlob | null;
+}
+
+export interface LayerProgress {
+  /** The beginning of the layer's name in the archive. */
+  readonly id: string;
+  readonly currentBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface ReadContentsDeps {
+  readonly store: Pick<ImageStore, 'findLayer'>;
+  readonly layerStore: Pick<LayerStore, 'ingest'>;
+  /** Told of each layer that was brought in, before anything else can fail. */
+  readonly onIngested: (diffId: string) => void;
+  readonly onProgress: ((progress: LayerProgress) => void) | null;
+}
+
+/**
+ * Reads the whole archive.
+ *
+ * @throws TsdError `bad_parameter` when the archive itself is damaged or hostile; whatever the layer store throws that is
+ *   not about the layer's content (no space left).
+ */
+export async function readArchiveContents(deps: ReadContentsDeps, stream: ByteStream): Promise<ArchiveContents> {
+  const blobs = new Map<string, ArchiveBlob>();
+  const byDigest = new Map<string, ArchiveBlob>();
+  const links = new Map<string, string>();
+  let documentBytes = 0;
+  for await (const member of readArchive(stream)) {
+    if (member.kind !== 'file') {
+      if (blobs.has(member.path) || links.has(member.path)) throw duplicate(member.path);
+      links.set(member.path, member.linkPath);
+      continue;
+    }
+    const blob = await readBlob(deps, member);
+    if (blob.kind === 'document') {
+      documentBytes += blob.bytes.length;
+      if (documentBytes > MAX_DOCUMENTS_BYTES) {
+        throw new TsdError('bad_parameter', `the archive holds more than ${MAX_DOCUMENTS_BYTES} bytes of documents`);
+      }
+    }
+    const former = blobs.get(member.path);
+    if (links.has(member.path) || (former !== undefined && !sameBlob(former, blob))) throw duplicate(member.path);
+    blobs.set(member.path, blob);
+    if (blob.kind !== 'unusable') byDigest.set(blob.digest, blob);
+  }
+  return {
+    at(path) {
+      let current = posix.normalize(path);
+      for (let depth = 0; depth <= MAX_LINK_DEPTH; depth++) {
+        const target = links.get(current);
+        if (target === undefined) return blobs.get(current) ?? null;
+        current = target;
+      }
+      throw new TsdError('bad_parameter', `the archive's links from ${JSON.stringify(path)} lead in a circle`);
+    },
+    withDigest(digest) {
+      return byDigest.get(digest) ?? blobs.get(digest.replace('sha256:', 'blobs/sha256/')) ?? null;
+    },
+  };
+}
+
+async function readBlob(deps: ReadContentsDeps, { path, content }: ArchiveMember): Promise<ArchiveBlob> {
+  const named = BLOB_PATH.exec(path)?.[1];
+  const expectedDigest = named === undefined ? undefined : `sha256:${named}`;
+  const kind = sniffContent(await content.peek(SNIFF_BYTES));
+  if (kind === 'bzip2' || kind === 'xz') {
+    return unusable(`${JSON.stringify(path)} is compressed with ${kind}; layers may be plain, gzip or zstd`);
+  }
+  if (kind !== 'other') return await readLayer(deps, path, expectedDigest, content);
+  if (content.sizeBytes > MAX_JSON_BYTES) {
+    return unusable(`${JSON.stringify(path)} is neither a layer nor a document of at most ${MAX_JSON_BYTES} bytes`);
+  }
+  const bytes = await content.take();
+  const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  if (expectedDigest !== undefined && digest !== expectedDigest) {
+    return unusable(`${JSON.stringify(path)} is damaged: its content has the digest ${digest}`);
+  }
+  return { kind: 'document', digest, bytes };
+}
+
+async function readLayer(
+  deps: ReadContentsDeps,
+  path: string,
+  expectedDigest: string | undefined,
+  content: ArchiveMember['content'],
+): Promise<ArchiveBlob> {
+  const stored = expectedDigest === undefined ? null : deps.store.findLayer(expectedDigest);
+  // Content that is here already need not be read again: what the archive holds under that digest does not matter.
+  if (stored !== null && expectedDigest !== undefined) return { kind: 'layer', digest: expectedDigest, layer: stored };
+  const id = (expectedDigest?.slice('sha256:'.length) ?? path).slice(0, 12);
+  const report = (currentBytes: number): void => {
+    deps.onProgress?.({ id, currentBytes, totalBytes: content.sizeBytes });
+  };
+  try {
+    const layer = await deps.layerStore.ingest(content.chunks(report), {
+      compression: 'detect',
+      ...(expectedDigest === undefined ? {} : { expectedDigest }),
+    });
+    deps.onIngested(layer.diffId);
+    return { kind: 'layer', digest: layer.compressedDigest, layer: layerRecord(layer) };
+  } catch (error) {
+    if (!(error instanceof TsdError) || error.code !== 'bad_parameter') throw error;
+    return {
+      kind: 'unusable',
+      error: new TsdError('bad_parameter', `layer ${JSON.stringify(path)}: ${error.message}`, { cause: error }),
+    };
+  }
+}
+
+function sameBlob(a: ArchiveBlob, b: ArchiveBlob): boolean {
+  return a.kind !== 'unusable' && b.kind !== 'unusable' && a.digest === b.digest;
+}
+
+function duplicate(path: string): TsdError {
+  return new TsdError('bad_parameter', `the archive holds ${JSON.stringify(path)} twice, with different contents`);
+}
+
+function unusable(message: string): ArchiveBlob {
+  return { kind: 'unusable', error: new TsdError('bad_parameter', message) };
+}

@@ -1,0 +1,30 @@
+/** What the daemon knows about one stored image. */
+import type { OciImageConfig } from './image-config.ts';
+
+export interface Image {
+  /** `sha256:` and the digest of {@link configBytes}. */
+  readonly id: string;
+  readonly config: OciImageConfig;
+  /** The configuration exactly as it came. */
+  readonly configBytes: Buffer;
+  /** Lowest layer first. */
+  readonly diffIds: readonly string[];
+  /** Familiar names (`alpine:latest`), sorted. */
+  readonly repoTags: readonly string[];
+  /** `alpine@sha256:…`, sorted. */
+  readonly repoDigests: readonly string[];
+  /** Sum of the files' sizes in all layers. */
+  readonly sizeBytes: number;
+  /** RFC 3339; year 1 when the image does not say, as Docker reports it. */
+  readonly createdAt: string;
+  /** RFC 3339; null when it was never tagged here. */
+  readonly lastTaggedAt: string | null;
+}
+
+/** Go's zero time: what Docker shows for an image without a creation time. */
+export const ZERO_TIME = '0001-01-01T00:00:00Z';
+
+/** The twelve hexadecimal digits that Docker shows of an image id. */
+export function shortImageId(id: string): string {
+  return id.replace(/^sha256:/, '').slice(0, 12);
+}
