@@ -1,0 +1,61 @@
+/** Container work over the API of any Docker-like engine. */
+import type { Api } from '../test/support/client.ts';
+
+const NONE = { NetworkMode: 'none' };
+
+async function call(api: Api, method: string, path: string, body?: unknown): Promise<string> {
+  const { status, text } = await api.request(method, path, body);
+  if (status >= 300) throw new Error(`${method} ${path}: ${status} ${text}`);
+  return text;
+}
+
+/** Creates a busybox container without a network and returns its id. */
+export async function create(api: Api, ...command: string[]): Promise<string> {
+  const body = { Image: 'busybox', Cmd: command, HostConfig: NONE };
+  return (JSON.parse(await call(api, 'POST', '/containers/create', body)) as { Id: string }).Id;
+}
+
+export async function start(api: Api, id: string): Promise<void> {
+  await call(api, 'POST', `/containers/${id}/start`);
+}
+
+/** Host pid of a running container. */
+export async function pidOf(api: Api, id: string): Promise<number> {
+  const details = JSON.parse(await call(api, 'GET', `/containers/${id}/json`)) as { State: { Pid: number } };
+  return details.State.Pid;
+}
+
+export async function removeForced(api: Api, id: string): Promise<void> {
+  await call(api, 'DELETE', `/containers/${id}?force=1`);
+}
+
+/** create → start → wait → remove of `true`. */
+export async function wholeLife(api: Api): Promise<void> {
+  const id = await create(api, 'true');
+  await start(api, id);
+  await call(api, 'POST', `/containers/${id}/wait`);
+  await call(api, 'DELETE', `/containers/${id}`);
+}
+
+export async function list(api: Api): Promise<unknown[]> {
+  return JSON.parse(await call(api, 'GET', '/containers/json?all=1')) as unknown[];
+}
+
+export async function removeImage(api: Api, name: string): Promise<void> {
+  await call(api, 'DELETE', `/images/${name}?force=1`);
+}
+
+/** Loads an archive file's stream. */
+export async function load(api: Api, archive: NodeJS.ReadableStream): Promise<void> {
+  const { status, text } = await api.send('POST', '/images/load', archive, 'application/x-tar');
+  if (status !== 200 || text.includes('errorDetail')) throw new Error(`load: ${status} ${text}`);
+}
+
+/** Saves an image to nowhere and returns the size of the archive in bytes. */
+export async function save(api: Api, name: string): Promise<number> {
+  const response = await api.stream('GET', `/images/${name}/get`);
+  if (response.statusCode !== 200) throw new Error(`save: ${response.statusCode}`);
+  let bytes = 0;
+  for await (const chunk of response) bytes += (chunk as Buffer).length;
+  return bytes;
+}

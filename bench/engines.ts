@@ -1,0 +1,60 @@
+/** The engines that are compared. */
+import { createReadStream, readdirSync } from 'node:fs';
+import { type Api, run, TSDCTL } from '../test/support/client.ts';
+import { startDaemon } from '../test/support/daemon.ts';
+import { dockerdMissing, startDockerd } from '../test/support/dockerd.ts';
+import { busyboxArchive } from '../test/support/images.ts';
+import * as containers from './containers.ts';
+import { childPids, residentMb } from './memory.ts';
+
+export interface Engine {
+  readonly name: string;
+  readonly api: Api;
+  /** `run --rm --network none busybox true` by the engine's own client. */
+  runTrue(): Promise<void>;
+  /** Resident memory of the daemon and its helpers, without containers' own. */
+  residentMb(): number;
+  remove(): Promise<void>;
+}
+
+function clientRun(program: string, socketPath: string): () => Promise<void> {
+  const args = ['-H', `unix://${socketPath}`, 'run', '--rm', '--network', 'none', 'busybox', 'true'];
+  return async () => {
+    const { code, stderr } = await run(program, args);
+    if (code !== 0) throw new Error(`${program}: ${stderr}`);
+  };
+}
+
+/** tsd and, where it is installed, dockerd; both with the busybox image. */
+export async function startEngines(): Promise<{ tsd: Engine; dockerd: Engine | null }> {
+  const daemon = await startDaemon({ args: ['--log-level', 'info'] });
+  const tsd: Engine = {
+    name: 'tsd',
+    api: daemon.api,
+    runTrue: clientRun(TSDCTL, daemon.socketPath),
+    residentMb: () => residentMb(daemon.pid),
+    remove: () => daemon.remove(),
+  };
+  try {
+    await daemon.load();
+    if (dockerdMissing() !== false) return { tsd, dockerd: null };
+    const theirs = await startDockerd();
+    await containers.load(theirs.api, createReadStream(busyboxArchive()));
+    const dockerd: Engine = {
+      name: 'dockerd',
+      api: theirs.api,
+      runTrue: clientRun('docker', theirs.socketPath),
+      residentMb: () =>
+        [theirs.pid, ...childPids(theirs.pid, 'containerd', allPids())].reduce((sum, pid) => sum + residentMb(pid), 0),
+      remove: () => theirs.remove(),
+    };
+    return { tsd, dockerd };
+  } catch (error) {
+    await daemon.remove();
+    throw error;
+  }
+}
+
+function allPids(): number[] {
+  return readdirSync('/proc').map(Number).filter(Number.isInteger);
+}

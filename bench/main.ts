@@ -1,0 +1,215 @@
+/**
+ * `npm run bench`: tsd beside dockerd (private roots and socket) and beside runc and crun, on this machine, in alternating
+ * runs. Prints medians, ratios and the budget of each row. `--rows a,b` runs only those rows, `--rounds N` changes how often.
+ */
+import { execFileSync } from 'node:child_process';
+import { createReadStream, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, release, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { debianRootTar, dockerArchive } from '../test/support/images.ts';
+import { TEMPORARY_PREFIX } from '../test/support/leaks.ts';
+import * as containers from './containers.ts';
+import { type Engine, startEngines } from './engines.ts';
+import { launcherSample } from './launcher-alone.ts';
+import { alternate, type Sample, timed } from './measure.ts';
+import { parentOf, residentMb } from './memory.ts';
+import { runtimeSamples } from './oci-runtimes.ts';
+import { type Budget, printTable, type Row } from './table.ts';
+
+const { values } = parseArgs({ options: { rows: { type: 'string' }, rounds: { type: 'string', default: '15' } } });
+const rounds = Number(values.rounds);
+const wanted = values.rows?.split(',');
+const MANY = 1000;
+const PARALLEL_RUNS = 40;
+const AT_A_TIME = 8;
+
+const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
+const { tsd, dockerd } = await startEngines();
+const rows: Row[] = [];
+try {
+  await measure('run', runRow);
+  await measure('life', lifeRow);
+  await measure('launcher', launcherRow);
+  await measure('parallel', parallelRow);
+  await measure('load', loadAndSaveRows);
+  await measure('memory', memoryRows);
+  await measure('many', manyRows);
+} finally {
+  await dockerd?.remove();
+  await tsd.remove();
+  rmSync(directory, { recursive: true, force: true });
+}
+describeMachine();
+printTable(rows);
+
+async function measure(name: string, row: () => Promise<void>): Promise<void> {
+  if (wanted !== undefined && !wanted.includes(name)) return;
+  process.stderr.write(`measuring ${name}…\n`);
+  await row();
+}
+
+/** Measures the same work on every engine and adds a row. */
+async function compare(what: string, budget: Budget, work: (engine: Engine) => Sample, times = rounds): Promise<void> {
+  const engines = dockerd === null ? [tsd] : [tsd, dockerd];
+  const [ours = Number.NaN, ...others] = await alternate(engines.map(work), times);
+  const theirs = others.map((value) => ({ name: 'dockerd', value }));
+  rows.push({ what, unit: 'ms', ours, theirs, budget });
+}
+
+function ratio(of: number): Budget {
+  return { kind: 'ratio', limit: 1 / of, text: `≤ 1/${of}` };
+}
+
+async function runRow(): Promise<void> {
+  await compare('run --rm --network none busybox true', ratio(5), (engine) => () => timed(() => engine.runTrue()));
+}
+
+async function lifeRow(): Promise<void> {
+  const work =
+    (engine: Engine): Sample =>
+    () =>
+      timed(() => containers.wholeLife(engine.api));
+  await compare('API create → start → wait → remove', ratio(20), work);
+}
+
+async function launcherRow(): Promise<void> {
+  const runtimes = runtimeSamples(directory);
+  const { sample, close } = await launcherSample(directory);
+  try {
+    const [ours = Number.NaN, ...others] = await alternate([sample, ...runtimes.map((one) => one.sample)], rounds * 2);
+    const theirs = runtimes.map(({ name }, index) => ({ name, value: others[index] ?? Number.NaN }));
+    const budget: Budget = { kind: 'absolute', limit: 4, text: '≤ 4 ms' };
+    rows.push({ what: 'launcher alone: plan in, `true`, exit out', unit: 'ms', ours, theirs, budget });
+  } finally {
+    await close();
+  }
+}
+
+async function parallelRow(): Promise<void> {
+  const rate = async (engine: Engine): Promise<number> => {
+    const queue = Array.from({ length: PARALLEL_RUNS }, (_, index) => index);
+    const elapsed = await timed(() =>
+      Promise.all(
+        Array.from({ length: AT_A_TIME }, async () => {
+          while (queue.pop() !== undefined) await containers.wholeLife(engine.api);
+        }),
+      ),
+    );
+    return PARALLEL_RUNS / (elapsed / 1000);
+  };
+  const engines = dockerd === null ? [tsd] : [tsd, dockerd];
+  const [ours = Number.NaN, ...others] = await alternate(
+    engines.map((engine) => () => rate(engine)),
+    3,
+  );
+  rows.push({
+    what: `${PARALLEL_RUNS} whole lives, ${AT_A_TIME} at a time`,
+    unit: '/s',
+    ours,
+    theirs: others.map((value) => ({ name: 'dockerd', value })),
+    budget: { kind: 'ratio', limit: 12, text: '≥ 12×' },
+  });
+}
+
+async function loadAndSaveRows(): Promise<void> {
+  const archive = join(directory, 'debian.tar');
+  const layer = readFileSync(debianRootTar());
+  writeFileSync(archive, dockerArchive({ tags: ['debian:bench'], layers: [layer] }));
+  const megabytes = Math.round(layer.length / 1e6);
+  const load = (engine: Engine): Sample => {
+    return async () => {
+      const elapsed = await timed(() =>
+        containers.load(engine.api, createReadStream(archive, { highWaterMark: 1 << 20 })),
+      );
+      await containers.removeImage(engine.api, 'debian:bench');
+      return elapsed;
+    };
+  };
+  await compare(`load a ${megabytes} MB Debian image`, ratio(8), load, 5);
+  for (const engine of [tsd, dockerd])
+    if (engine !== null) await containers.load(engine.api, createReadStream(archive));
+  await compare('save it', ratio(8), (engine) => () => timed(() => containers.save(engine.api, 'debian:bench')), 5);
+  for (const engine of [tsd, dockerd]) if (engine !== null) await containers.removeImage(engine.api, 'debian:bench');
+}
+
+async function memoryRows(): Promise<void> {
+  // What attends a running container: tsd's supervisor, containerd's shim.
+  const perContainer = async (engine: Engine): Promise<number> => {
+    const ids = await Promise.all(Array.from({ length: 5 }, () => containers.create(engine.api, 'sleep', '1000')));
+    for (const id of ids) await containers.start(engine.api, id);
+    let sum = 0;
+    for (const id of ids) sum += residentMb(parentOf(await containers.pidOf(engine.api, id)));
+    await Promise.all(ids.map((id) => containers.removeForced(engine.api, id)));
+    return sum / ids.length;
+  };
+  const theirs = async (value: (engine: Engine) => Promise<number>): Promise<Row['theirs']> =>
+    dockerd === null ? [] : [{ name: 'dockerd', value: await value(dockerd) }];
+  rows.push({
+    what: 'resident memory per running container',
+    unit: 'MB',
+    ours: await perContainer(tsd),
+    theirs: await theirs(perContainer),
+    budget: { kind: 'absolute', limit: 1, text: '≤ 1 MB' },
+  });
+  rows.push({
+    what: 'resident memory of the daemon, after all of the above',
+    unit: 'MB',
+    ours: tsd.residentMb(),
+    theirs: await theirs(async (engine) => engine.residentMb()),
+    budget: { kind: 'absolute', limit: 90, text: '≤ 90 MB' },
+  });
+}
+
+/** tsd alone: a thousand running containers. */
+async function manyRows(): Promise<void> {
+  const ids: string[] = [];
+  const starts: number[] = [];
+  for (let count = 0; count < MANY; count += 1) {
+    const id = await containers.create(tsd.api, 'sleep', '1000');
+    starts.push(await timed(() => containers.start(tsd.api, id)));
+    ids.push(id);
+  }
+  const [listing = Number.NaN] = await alternate([() => timed(() => containers.list(tsd.api))], 7);
+  const [first = Number.NaN] = await alternate([async () => starts.shift() ?? Number.NaN], 20);
+  const [last = Number.NaN] = await alternate([async () => starts.pop() ?? Number.NaN], 20);
+  rows.push({
+    what: `ps with ${MANY} containers`,
+    unit: 'ms',
+    ours: listing,
+    theirs: [],
+    budget: { kind: 'absolute', limit: 100, text: '≤ 100 ms' },
+  });
+  rows.push({
+    what: `start of the last of ${MANY}, beside the first`,
+    unit: 'ms',
+    ours: last,
+    theirs: [{ name: 'the first', value: first }],
+    budget: { kind: 'ratio', limit: 1.5, text: '≤ 1.5×' },
+  });
+  while (ids.length > 0) {
+    await Promise.all(ids.splice(-AT_A_TIME).map((id) => containers.removeForced(tsd.api, id)));
+  }
+}
+
+function describeMachine(): void {
+  const version = (program: string, ...args: string[]): string => {
+    try {
+      return execFileSync(program, args, { encoding: 'utf8' }).split('\n')[0] ?? '';
+    } catch {
+      return `${program}: not installed`;
+    }
+  };
+  console.log(`\n${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}`);
+  console.log(
+    [
+      version('dockerd', '--version'),
+      version('docker', '--version'),
+      version('runc', '--version'),
+      version('crun', '--version'),
+    ].join('; '),
+  );
+  console.log(
+    `Medians of ${rounds} alternating rounds (load and save 5, in parallel 3), warm caches, --network none.\n`,
+  );
+}
