@@ -1,0 +1,20 @@
+/** poll(2) on one socket: the one thing about a peer that Node does not tell. */
+import koffi from 'koffi';
+import { checked, libc } from './libc.ts';
+
+koffi.struct('tsd_pollfd', { fd: 'int', events: 'short', revents: 'short' });
+const poll = libc.func('int poll(_Inout_ tsd_pollfd *descriptors, unsigned long count, int timeoutMs)');
+
+const POLLERR = 0x08;
+const POLLHUP = 0x10;
+const POLLNVAL = 0x20;
+
+/**
+ * Whether the peer of a stream socket has closed both directions (POLLHUP). A peer that has only ended its output
+ * (shutdown(2) with SHUT_WR) is not gone. Throws SystemCallError.
+ */
+export function isPeerGone(descriptor: number): boolean {
+  const entry = { fd: descriptor, events: 0, revents: 0 };
+  checked('poll', poll(entry, 1, 0));
+  return (entry.revents & (POLLERR | POLLHUP | POLLNVAL)) !== 0;
+}
