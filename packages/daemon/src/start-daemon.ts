@@ -1,0 +1,205 @@
+/** The composition root: the only file that constructs everything and knows how it fits together. */
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import type { Config } from './config.ts';
+import type { ContainerDeps, LaunchPlanning } from './containers/container-deps.ts';
+import { createContainerStore } from './containers/container-store.ts';
+import { createExitWaiters } from './containers/exit-waiters.ts';
+import { createIdRanges } from './containers/id-ranges.ts';
+import { createKeyedLock } from './containers/keyed-lock.ts';
+import { isRunning } from './containers/lifecycle.ts';
+import { createPendingAttaches } from './containers/pending-attaches.ts';
+import { reconcileContainers } from './containers/reconcile.ts';
+import { createRestartTimers } from './containers/restart-timers.ts';
+import { createRunningContainers } from './containers/running-containers.ts';
+import { createTrash } from './containers/trash.ts';
+import { containerRoutes } from './http/routes/containers.ts';
+import { imageRoutes } from './http/routes/images.ts';
+import { systemRoutes } from './http/routes/system.ts';
+import { createServer } from './http/server.ts';
+import { createImageStore } from './images/image-store.ts';
+import { describeReconciledImages, reconcileImages } from './images/reconcile-images.ts';
+import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
+import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
+import { lookupDevices } from './os/lookup-devices.ts';
+import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
+import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
+import { createLauncher } from './runtime/launch.ts';
+import { createLayerMounts } from './runtime/layer-mounts.ts';
+import { readFileInLayers } from './runtime/layered-root.ts';
+import { planLaunch } from './runtime/plan-launch.ts';
+import { createSeccompCompiler } from './runtime/seccomp-profile.ts';
+import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
+import { openDatabase } from './storage/database.ts';
+import { createLayerStore } from './storage/layer-store.ts';
+import { VERSION } from './version.ts';
+
+export interface Daemon {
+  /** Ends the daemon's work. Containers go on running under their supervisors. */
+  close(): Promise<void>;
+}
+
+/** Beside the daemon's package, in the sources as in the bundle. */
+const LAUNCHER = join(import.meta.dirname, '../../launcher/build/tsd-launch');
+/** passwd(5) and group(5) of an image are small; a larger one is not read. */
+const MAX_ACCOUNTS_BYTES = 1024 * 1024;
+
+/**
+ * Opens the state, brings it together with what really runs, and serves the API.
+ *
+ * @throws TsdError where another daemon uses the roots or the socket, or the host lacks something
+ */
+export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
+  const { dataRoot, execRoot } = config;
+  // 0711: an unprivileged user passes to the socket, and sees nothing on the way.
+  for (const root of [dataRoot, execRoot]) {
+    mkdirSync(root, { recursive: true, mode: 0o711 });
+    chmodSync(root, 0o711);
+  }
+  const db = openDatabase(join(dataRoot, 'tsd.db'));
+  const host = await readHost(config, log);
+
+  const layerStore = createLayerStore({ root: join(dataRoot, 'layers'), tmp: join(dataRoot, 'tmp') });
+  await layerStore.cleanLeftovers();
+  const images = createImageStore({
+    db,
+    layerStore,
+    onLayerError: (diffId, error) => log.error({ diffId, err: error }, 'the files of a layer could not be removed'),
+  });
+  const layerMounts = createLayerMounts({ layerStore });
+
+  const launcherPath = config.launcherPath ?? LAUNCHER;
+  const launcher = createLauncher({ launcherPath });
+  const containers = createContainerDeps({ config, log, db, host, images, layerMounts, launcher });
+  const imageUsers = (imageId: string) =>
+    containers.store
+      .list()
+      .filter((container) => container.imageId === imageId)
+      .map(({ id, status }) => ({ id, running: isRunning(status) }));
+
+  await reconcileContainers(containers);
+  const reconciled = describeReconciledImages(await reconcileImages({ store: images, layerStore, imageUsers }));
+  if (reconciled !== null) log.warn({}, reconciled);
+
+  const server = await createServer({
+    config,
+    log,
+    version: VERSION,
+    routes: [
+      (app) =>
+        systemRoutes(app, {
+          config,
+          host,
+          build: { version: VERSION, gitCommit: '', builtAt: '' },
+          launcherPath,
+          containerCounts: () => countContainers(containers),
+          imageCount: () => images.list().length,
+        }),
+      (app) => imageRoutes(app, { store: images, layerStore, imageUsers }),
+      (app) => containerRoutes(app, containers),
+    ],
+  });
+  await server.listen();
+  writeFileSync(config.pidFile, `${process.pid}\n`);
+
+  return {
+    async close() {
+      await server.close();
+      for (const [, { supervisor }] of containers.running.entries()) supervisor.disconnect();
+      await containers.trash.idle();
+      layerMounts.close();
+      launcher.close();
+      await layerStore.close();
+      if (host.cgroups !== null) removeCgroupParent(host.cgroups);
+      db.close();
+      rmSync(config.pidFile, { force: true });
+    },
+  };
+}
+
+interface ContainerParts {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly db: ReturnType<typeof openDatabase>;
+  readonly host: HostFacts;
+  readonly images: ContainerDeps['images'];
+  readonly layerMounts: ContainerDeps['layerMounts'];
+  readonly launcher: ContainerDeps['launcher'];
+}
+
+function createContainerDeps({ config, log, db, host, images, layerMounts, launcher }: ContainerParts): ContainerDeps {
+  const store = createContainerStore(db);
+  const { cgroups } = host;
+  const planning: LaunchPlanning = {
+    host,
+    compileSeccomp: createSeccompCompiler(),
+    planLaunch,
+    lookupDevices: (hostConfig) => lookupDevices(hostConfig.Devices ?? [], hostConfig.Privileged),
+    readAccounts: (layerDescriptors, upperPath) => {
+      const read = (path: string) =>
+        readFileInLayers({ upperPath, layerDescriptors, path, maxBytes: MAX_ACCOUNTS_BYTES })?.toString() ?? null;
+      return { passwd: read('etc/passwd'), group: read('etc/group') };
+    },
+    defaultUlimits: config.defaultUlimits,
+  };
+  const roots = { dataRoot: config.dataRoot, execRoot: config.execRoot };
+  return {
+    roots,
+    log,
+    store,
+    idRanges: createIdRanges(store.list().flatMap(({ idRange }) => (idRange === null ? [] : [idRange]))),
+    locks: createKeyedLock(),
+    running: createRunningContainers(),
+    waiters: createExitWaiters(),
+    pendingAttaches: createPendingAttaches(),
+    restartTimers: createRestartTimers(),
+    trash: createTrash(join(config.dataRoot, 'trash'), log),
+    images,
+    layerMounts,
+    launcher,
+    planning,
+    cgroups: {
+      remove: async (id) => {
+        if (cgroups !== null) await removeContainerCgroups(cgroups, id);
+      },
+      processes: (id) => (cgroups === null ? [] : containerProcesses(cgroups, id)),
+    },
+    connectSupervisor,
+    readExitFile,
+  };
+}
+
+/** The host as plans see it; with AppArmor only where its profile could be loaded. */
+async function readHost(config: Config, log: Logger): Promise<HostFacts> {
+  const facts = readHostFacts({ cgroupParent: config.cgroupParent ?? defaultCgroupParent(config.dataRoot) });
+  if (!facts.securityModules.includes('apparmor') || !(await appArmorEnabled())) return facts;
+  try {
+    await loadAppArmorProfile(defaultAppArmorProfile());
+    return facts;
+  } catch (error) {
+    log.warn(
+      { err: error },
+      'containers run without AppArmor: its profile could not be loaded (is apparmor installed?)',
+    );
+    return { ...facts, securityModules: facts.securityModules.filter((name) => name !== 'apparmor') };
+  }
+}
+
+/** A parent of its own for each data root: a daemon takes every cgroup below its parent for one of its own. */
+function defaultCgroupParent(dataRoot: string): string {
+  if (dataRoot === '/var/lib/tsd') return '/tsd';
+  return `/tsd-${createHash('sha256').update(dataRoot).digest('hex').slice(0, 12)}`;
+}
+
+function countContainers({ store }: Pick<ContainerDeps, 'store'>): {
+  running: number;
+  paused: number;
+  stopped: number;
+} {
+  const containers = store.list();
+  const paused = containers.filter(({ status }) => status === 'paused').length;
+  const running = containers.filter(({ status }) => isRunning(status)).length - paused;
+  return { running, paused, stopped: containers.length - running - paused };
+}
