@@ -66,12 +66,12 @@ export function mergeEnvironment(...lists: readonly (readonly string[])[]): stri
 
 /** `--label` and `--annotation` values: key=value or a key alone (empty value). */
 export function parseLabels(values: readonly string[]): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (const text of values) {
-    const equals = text.indexOf('=');
-    const key = equals === -1 ? text : text.slice(0, equals);
-    if (key === '') throw new TsdError('bad_parameter', `invalid label '${text}': empty name`);
-    labels[key] = equals === -1 ? '' : text.slice(equals + 1);
-  }
-  return labels;
+  return Object.fromEntries(
+    values.map((text) => {
+      const equals = text.indexOf('=');
+      const key = equals === -1 ? text : text.slice(0, equals);
+      if (key === '') throw new TsdError('bad_parameter', `invalid label '${text}': empty name`);
+      return [key, equals === -1 ? '' : text.slice(equals + 1)];
+    }),
+  );
 }
