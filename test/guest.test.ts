@@ -19,18 +19,37 @@ const missing =
       ? 'the guest is an x86-64 machine'
       : [QEMU, '/usr/bin/mmdebstrap', '/sbin/mke2fs'].find((path) => !existsSync(path));
 
-t.test('the guest', { skip: missing === undefined ? false : `missing: ${missing}`, timeout: DEADLINE_MS * 2 }, async (t) => {
-  execFileSync('sh', [join(import.meta.dirname, 'guest/make-disk.sh'), cache], { stdio: ['ignore', 'inherit', 'inherit'] });
-  const serial = await boot();
-  t.match(serial, 'GUEST DONE', 'the checks ran to their end');
-  for (const [, not, name, details] of serial.matchAll(/^(not )?ok \d+ - (.*)\r?\n((?:# .*\r?\n)*)/gm)) {
-    t.ok(not === undefined, name, { found: details });
-  }
-});
+t.test(
+  'the guest',
+  { skip: missing === undefined ? false : `missing: ${missing}`, timeout: DEADLINE_MS * 2 },
+  async (t) => {
+    execFileSync('sh', [join(import.meta.dirname, 'guest/make-disk.sh'), cache], {
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
+    const serial = await boot();
+    t.match(serial, 'GUEST DONE', 'the checks ran to their end');
+    for (const [, not, name, details] of serial.matchAll(/^(not )?ok \d+ - (.*)\r?\n((?:# .*\r?\n)*)/gm)) {
+      t.ok(not === undefined, name ?? '', { found: details });
+    }
+  },
+);
 
 /** Boots the guest and returns what it printed, once it has powered itself off or the deadline has passed. */
 function boot(): Promise<string> {
-  const machine = ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '2048', '-nographic', '-no-reboot', '-nic', 'none'];
+  const machine = [
+    '-accel',
+    'tcg,thread=multi',
+    '-cpu',
+    'max',
+    '-smp',
+    '2',
+    '-m',
+    '2048',
+    '-nographic',
+    '-no-reboot',
+    '-nic',
+    'none',
+  ];
   const disk = ['-drive', `file=${join(cache, 'disk.img')},format=raw,if=virtio,cache=unsafe`];
   const kernel = ['-kernel', join(cache, 'vmlinuz'), '-initrd', join(cache, 'initrd')];
   const parameters = 'root=/dev/vda rw console=ttyS0 quiet systemd.show_status=0 security=apparmor swapaccount=1';
