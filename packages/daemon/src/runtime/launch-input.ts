@@ -115,9 +115,14 @@ export interface IdRange {
   readonly size: number;
 }
 
-/** A device of the host, as lstat(2) shows it. */
-export interface HostDevice {
+/** A device node that the container gets: a node of the host, looked up by `lookupDevices`. */
+export interface ContainerDevice {
+  /** Absolute path of the host's node. */
+  readonly hostPath: string;
+  /** Absolute path in the container. */
   readonly path: string;
+  /** What the container may do with it: some of `r`, `w`, `m`. */
+  readonly permissions: string;
   readonly type: 'char' | 'block';
   readonly major: number;
   readonly minor: number;
@@ -159,9 +164,9 @@ export interface LaunchInput {
   readonly paths: ContainerPaths;
   /** Null: no log (driver none). */
   readonly log: { readonly file: string; readonly maxBytes: number; readonly maxFiles: number } | null;
-  /** The nodes that `Devices` names, looked up with `lookupDevices`; with `Privileged` every node of the host. */
-  readonly devices: readonly HostDevice[];
-  /** Terminal size at the start; 24×80 where unknown. */
+  /** What `lookupDevices` found for `Devices`; with `Privileged` every node of the host too. */
+  readonly devices: readonly ContainerDevice[];
+  /** Terminal size at the start; 0×0 (unknown, as Docker) where missing. */
   readonly consoleSize?: { readonly rows: number; readonly columns: number } | undefined;
   /** Turns a resolved profile into a program; injected because it calls libseccomp. */
   readonly compileSeccomp: (profile: SeccompRules) => Uint8Array;

@@ -70,9 +70,25 @@ interface StepBase {
 
 export type Step = StepBase &
   (
-    | { readonly op: 'mkdir'; readonly at: PlanPath; readonly mode: number; readonly parents?: boolean; readonly uid?: number; readonly gid?: number }
+    | {
+        readonly op: 'mkdir';
+        readonly at: PlanPath;
+        readonly mode: number;
+        readonly parents?: boolean;
+        readonly uid?: number;
+        readonly gid?: number;
+      }
     | { readonly op: 'symlink'; readonly at: PlanPath; readonly target: string }
-    | { readonly op: 'mknod'; readonly at: PlanPath; readonly type: 'char' | 'block' | 'fifo'; readonly mode: number; readonly major: number; readonly minor: number; readonly uid?: number; readonly gid?: number }
+    | {
+        readonly op: 'mknod';
+        readonly at: PlanPath;
+        readonly type: 'char' | 'block' | 'fifo';
+        readonly mode: number;
+        readonly major: number;
+        readonly minor: number;
+        readonly uid?: number;
+        readonly gid?: number;
+      }
     /** Writes with one write(2): cgroup and sysctl files, id maps. `create` makes the file (0644) where it is missing. */
     | { readonly op: 'write-file'; readonly at: PlanPath; readonly data: string; readonly create?: boolean }
     /** Host side, after `clone`: writes the child's pid into `at`/cgroup.procs. */
@@ -93,11 +109,30 @@ export type Step = StepBase &
     /** open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `at`. */
     | { readonly op: 'clone-tree'; readonly at: PlanPath; readonly slot: Slot; readonly recursive?: boolean }
     /** mount_setattr(2) on the mount in the slot. `idmap` is a slot that holds a user namespace. */
-    | { readonly op: 'set-mount-attributes'; readonly slot: Slot; readonly set?: readonly MountAttribute[]; readonly clear?: readonly MountAttribute[]; readonly propagation?: MountPropagation; readonly idmap?: Slot; readonly recursive?: boolean }
+    | {
+        readonly op: 'set-mount-attributes';
+        readonly slot: Slot;
+        readonly set?: readonly MountAttribute[];
+        readonly clear?: readonly MountAttribute[];
+        readonly propagation?: MountPropagation;
+        readonly idmap?: Slot;
+        readonly recursive?: boolean;
+      }
     /** fsopen(2), fsconfig(2), fsmount(2): a detached mount of a new file system. */
-    | { readonly op: 'new-mount'; readonly fsType: string; readonly options: readonly FsOption[]; readonly attributes: readonly MountAttribute[]; readonly slot: Slot }
+    | {
+        readonly op: 'new-mount';
+        readonly fsType: string;
+        readonly options: readonly FsOption[];
+        readonly attributes: readonly MountAttribute[];
+        readonly slot: Slot;
+      }
     /** move_mount(2) of the detached mount onto `at`, made beforehand (with parents) as `create` says where missing. */
-    | { readonly op: 'attach-mount'; readonly slot: Slot; readonly at: PlanPath; readonly create?: 'directory' | 'file' }
+    | {
+        readonly op: 'attach-mount';
+        readonly slot: Slot;
+        readonly at: PlanPath;
+        readonly create?: 'directory' | 'file';
+      }
     /** Propagation of the process' whole mount tree, mount(2). */
     | { readonly op: 'set-root-propagation'; readonly propagation: MountPropagation }
     /** Covers `at` with /dev/null (file) or an empty read-only tmpfs (directory); does nothing where it is missing. */
@@ -120,13 +155,24 @@ export type Step = StepBase &
     | { readonly op: 'set-exec-label'; readonly module: 'apparmor' | 'selinux'; readonly label: string }
     | { readonly op: 'set-no-new-privileges' }
     /** Bounding set, then groups, gid, uid, then the other sets. */
-    | { readonly op: 'set-credentials'; readonly uid: number; readonly gid: number; readonly groups: readonly number[]; readonly capabilities: CapabilitySets }
+    | {
+        readonly op: 'set-credentials';
+        readonly uid: number;
+        readonly gid: number;
+        readonly groups: readonly number[];
+        readonly capabilities: CapabilitySets;
+      }
     /** A classic BPF program (struct sock_filter[]) as seccomp(2) takes it. */
     | { readonly op: 'set-seccomp'; readonly program: Uint8Array; readonly log?: boolean }
     | { readonly op: 'change-directory'; readonly path: string }
     /** execve(2), argv[0] looked up in env's PATH when it has no slash. With `init` the child stays as pid 1, forwards
      * signals and reaps, and runs argv as its own child. The last step. */
-    | { readonly op: 'exec'; readonly argv: readonly string[]; readonly env: readonly string[]; readonly init?: boolean }
+    | {
+        readonly op: 'exec';
+        readonly argv: readonly string[];
+        readonly env: readonly string[];
+        readonly init?: boolean;
+      }
   );
 
 /** What the supervisor does once the process runs. Paths are the host's, absolute. */

@@ -1,6 +1,19 @@
 /** The one place where a container's configuration becomes the steps that make it. Pure. */
+import { TsdError } from '@tsd/shared/errors';
+import type { LaunchContext } from './launch-context.ts';
 import type { LaunchInput } from './launch-input.ts';
-import type { LaunchPlan } from './launch-plan.ts';
+import type { LaunchPlan, Slot, Step } from './launch-plan.ts';
+import { loopbackUpMessage } from './loopback-message.ts';
+import { oomCounterFile, planCgroups } from './plan-cgroup.ts';
+import { planCredentials } from './plan-credentials.ts';
+import { planMasks } from './plan-masks.ts';
+import { planMounts } from './plan-mounts.ts';
+import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
+import { containerHostname, planExec, planOomScore, planRlimits, workingDirectory } from './plan-process.ts';
+import { planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
+import { planSysctls } from './plan-sysctls.ts';
+import { resolveUser } from './resolve-user.ts';
+import { parseSecurityOptions } from './security-options.ts';
 
 export interface PlannedLaunch {
   readonly plan: LaunchPlan;
@@ -8,4 +21,127 @@ export interface PlannedLaunch {
   readonly warnings: readonly string[];
 }
 
-export declare function planLaunch(input: LaunchInput): PlannedLaunch;
+const NETLINK_ROUTE = 0;
+
+/** Container side, last before the process' own rights: names, network, settings. */
+function planNames(context: LaunchContext): Step[] {
+  const { config, id } = context.input;
+  const steps: Step[] = [];
+  if (context.own.uts) {
+    steps.push({ op: 'set-hostname', side: 'container', name: containerHostname(config, id) });
+    if (config.Domainname) steps.push({ op: 'set-domainname', side: 'container', name: config.Domainname });
+  }
+  if (context.own.net) {
+    steps.push({ op: 'netlink', side: 'container', protocol: NETLINK_ROUTE, message: loopbackUpMessage() });
+  }
+  return steps;
+}
+
+function idMaps(context: LaunchContext): Step[] {
+  const range = context.input.idRange;
+  if (!context.own.user || range === null) return [];
+  const mappings = [{ containerId: 0, hostId: range.first, size: range.size }];
+  return [
+    { op: 'id-map', side: 'host', kind: 'uid', mappings },
+    { op: 'id-map', side: 'host', kind: 'gid', mappings },
+  ];
+}
+
+/**
+ * Turns a container and what is known of the host into the steps of its launch, in an order that hands the baton over as
+ * seldom as possible:
+ *
+ * 1. host: cgroups with their limits, the upper directory; `clone`;
+ * 2. container: enters its cgroups (version 1), still with the launcher's ids;
+ * 3. host: id maps, then every mount that needs the host's sight or rights, detached;
+ * 4. container: attaches them beneath the root, mounts what belongs to its namespaces, settings, pivot_root, masks;
+ * 5. container: seccomp and credentials, `exec`.
+ *
+ * @throws TsdError for a configuration that Docker refuses too, with its text.
+ */
+export function planLaunch(input: LaunchInput): PlannedLaunch {
+  const { config, hostConfig, paths } = input;
+  const own = resolveNamespaces(hostConfig);
+  if (own.user && input.idRange === null) throw new TsdError('internal', 'a user namespace needs an id range');
+  let nextSlot: Slot = input.layerCount;
+  const newSlot = (): Slot => nextSlot++;
+  const context: LaunchContext = {
+    input,
+    own,
+    privileged: hostConfig.Privileged === true,
+    rootSlot: newSlot(),
+    newSlot,
+    warnings: [],
+  };
+  const security = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  const user = resolveUser({
+    specification: config.User ?? '',
+    passwd: input.passwd,
+    group: input.group,
+    additionalGroups: hostConfig.GroupAdd ?? [],
+  });
+  const cgroups = planCgroups(context);
+  const userNamespace = planUserNamespaceSlot(context);
+  const mounts = planMounts(context, userNamespace.slot);
+  const directory = workingDirectory(config);
+  const root = { base: context.rootSlot };
+  const steps: Step[] = [
+    ...cgroups.make,
+    ...planUpperDirectories(context),
+    {
+      op: 'clone',
+      side: 'host',
+      namespaces: clonedNamespaces(own),
+      ...(cgroups.cloneInto === undefined ? {} : { cgroup: cgroups.cloneInto }),
+    },
+    ...cgroups.enter,
+    ...idMaps(context),
+    ...planOomScore(context),
+    ...userNamespace.steps,
+    ...planRootMount(context, userNamespace.slot),
+    ...mounts.host,
+    ...(own.cgroup ? [{ op: 'unshare', side: 'container', namespaces: ['cgroup'] } satisfies Step] : []),
+    { op: 'set-root-propagation', side: 'container', propagation: 'private' },
+    // On top of the old root: the one directory that surely exists and can be reached.
+    { op: 'attach-mount', side: 'container', slot: context.rootSlot, at: { path: '/' } },
+    ...mounts.container,
+    ...(directory === '/'
+      ? []
+      : [
+          {
+            op: 'mkdir',
+            side: 'container',
+            at: { ...root, path: directory },
+            mode: 0o755,
+            parents: true,
+          } satisfies Step,
+        ]),
+    ...planSysctls(context, mounts.proc),
+    ...planNames(context),
+    ...(hostConfig.ReadonlyRootfs === true
+      ? [{ op: 'set-mount-attributes', side: 'container', slot: context.rootSlot, set: ['rdonly'] } satisfies Step]
+      : []),
+    { op: 'pivot-root', side: 'container', slot: context.rootSlot },
+    ...planMasks(context, security, mounts),
+    ...planRlimits(context),
+    ...(input.host.keyrings ? [{ op: 'new-session-keyring', side: 'container', optional: true } satisfies Step] : []),
+    { op: 'change-directory', side: 'container', path: directory },
+    ...planCredentials(context, user, security),
+    planExec(context, user),
+  ];
+  return {
+    plan: {
+      supervisor: {
+        controlSocket: paths.controlSocket,
+        exitFile: paths.exitFile,
+        log: input.log,
+        tty: config.Tty === true,
+        openStdin: config.OpenStdin === true,
+        stdinOnce: config.StdinOnce === true,
+        oomCounterFile: oomCounterFile(context),
+      },
+      steps,
+    },
+    warnings: context.warnings,
+  };
+}

@@ -1,0 +1,90 @@
+/** The process' user, capabilities, system call filter and security label. */
+import { TsdError } from '@tsd/shared/errors';
+import {
+  CAPABILITY_NAMES,
+  type CapabilityName,
+  capabilityNames,
+  capabilityNumber,
+  containerCapabilities,
+} from './capabilities.ts';
+import { DEFAULT_APPARMOR_PROFILE } from './default-apparmor-profile.ts';
+import type { LaunchContext } from './launch-context.ts';
+import type { Step } from './launch-plan.ts';
+import type { ResolvedUser } from './resolve-user.ts';
+import { resolveSeccompProfile } from './seccomp-profile.ts';
+import type { SecurityOptions } from './security-options.ts';
+
+/** The capabilities of the container's first process. */
+export function planCapabilities(context: LaunchContext): CapabilityName[] {
+  const { hostConfig, host } = context.input;
+  return containerCapabilities({
+    add: hostConfig.CapAdd ?? [],
+    drop: hostConfig.CapDrop ?? [],
+    privileged: context.privileged,
+    // A new user namespace starts with every capability, whatever the daemon's own bounding set.
+    available: context.own.user ? CAPABILITY_NAMES.slice() : capabilityNames(host.capabilities),
+  });
+}
+
+/** Refuses ids that the container's range does not hold: setuid(2) would answer EINVAL. */
+function checkIds(context: LaunchContext, user: ResolvedUser): void {
+  const range = context.input.idRange;
+  if (!context.own.user || range === null) return;
+  for (const id of [user.uid, user.gid, ...user.groups]) {
+    if (id >= range.size) {
+      throw new TsdError(
+        'bad_parameter',
+        `user or group ${id} is outside of the container's ids 0–${range.size - 1}: use a smaller one, or --userns=host`,
+      );
+    }
+  }
+}
+
+function seccompStep(
+  context: LaunchContext,
+  security: SecurityOptions,
+  capabilities: readonly CapabilityName[],
+): Step[] {
+  if (security.seccomp === 'unconfined' || (context.privileged && security.seccomp === null)) return [];
+  const { host, compileSeccomp } = context.input;
+  const rules = resolveSeccompProfile(security.seccomp, {
+    architecture: host.architecture,
+    kernel: host.kernel,
+    capabilities,
+  });
+  return [{ op: 'set-seccomp', side: 'container', program: compileSeccomp(rules) }];
+}
+
+function labelSteps(context: LaunchContext, security: SecurityOptions): Step[] {
+  if (security.labels.some((label) => label !== 'disable')) {
+    context.warnings.push('SELinux labels are not supported yet. Label discarded.');
+  }
+  if (!context.input.host.securityModules.includes('apparmor')) return [];
+  const label = security.appArmor ?? (context.privileged ? 'unconfined' : DEFAULT_APPARMOR_PROFILE);
+  return label === 'unconfined' ? [] : [{ op: 'set-exec-label', side: 'container', module: 'apparmor', label }];
+}
+
+/**
+ * The last steps before `exec`. Without no_new_privs the filter needs CAP_SYS_ADMIN in the user namespace, so it is loaded
+ * before the capabilities go; with it the filter comes last, so that a profile need not allow setuid(2) and the like.
+ * The inheritable and ambient sets stay empty (CVE-2022-24769), and a user other than root starts without capabilities,
+ * as execve(2) would leave it.
+ */
+export function planCredentials(context: LaunchContext, user: ResolvedUser, security: SecurityOptions): Step[] {
+  checkIds(context, user);
+  const capabilities = planCapabilities(context);
+  const bounding = capabilities.map(capabilityNumber).sort((a, b) => a - b);
+  const held = user.uid === 0 ? bounding : [];
+  const seccomp = seccompStep(context, security, capabilities);
+  const credentials: Step = {
+    op: 'set-credentials',
+    side: 'container',
+    uid: user.uid,
+    gid: user.gid,
+    groups: user.groups,
+    capabilities: { bounding, effective: held, permitted: held, inheritable: [], ambient: [] },
+  };
+  const labels = labelSteps(context, security);
+  if (!security.noNewPrivileges) return [...labels, ...seccomp, credentials];
+  return [...labels, credentials, { op: 'set-no-new-privileges', side: 'container' }, ...seccomp];
+}

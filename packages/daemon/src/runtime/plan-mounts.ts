@@ -1,0 +1,341 @@
+/** Everything that is mounted beneath the container's root. */
+import { posix } from 'node:path';
+import { TsdError } from '@tsd/shared/errors';
+import { hostId, type LaunchContext } from './launch-context.ts';
+import type { ContainerMount } from './launch-input.ts';
+import type { FsOption, MountAttribute, MountPropagation, Slot, Step } from './launch-plan.ts';
+import { planCgroupMounts } from './plan-cgroup.ts';
+import { planDeviceLinks, planDeviceNodes, planDevicesElsewhere } from './plan-devices.ts';
+
+export interface MountSteps {
+  /** Host side, after the id maps: detached mounts. */
+  readonly host: readonly Step[];
+  /** Container side, with the root attached and before pivot_root: a new proc or sysfs needs the host's in sight. */
+  readonly container: readonly Step[];
+  readonly proc: Slot;
+  /** Null where the user mounted something of their own on /sys. */
+  readonly sys: Slot | null;
+}
+
+const SAFE: readonly MountAttribute[] = ['nosuid', 'nodev', 'noexec'];
+const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
+
+function option(key: string, value: string | number): FsOption {
+  return { kind: 'string', key, value: String(value) };
+}
+
+/** What the kernel and Docker's client may write in a tmpfs option list, mount(8). */
+const TMPFS_FLAGS: Readonly<Record<string, { readonly set?: MountAttribute; readonly clear?: MountAttribute }>> = {
+  ro: { set: 'rdonly' },
+  rw: { clear: 'rdonly' },
+  nosuid: { set: 'nosuid' },
+  suid: { clear: 'nosuid' },
+  nodev: { set: 'nodev' },
+  dev: { clear: 'nodev' },
+  noexec: { set: 'noexec' },
+  exec: { clear: 'noexec' },
+  noatime: { set: 'noatime' },
+  nodiratime: { set: 'nodiratime' },
+  relatime: { set: 'relatime' },
+  strictatime: { set: 'strictatime' },
+};
+const TMPFS_KEYS = new Set(['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol', 'huge']);
+const IGNORED_TMPFS_OPTIONS = new Set(['', 'private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'tmpcopyup']);
+
+/** Reads the options of `--tmpfs`: noexec, nosuid and nodev unless they say otherwise. @throws TsdError for an unknown one. */
+export function parseTmpfsOptions(text: string): { options: FsOption[]; attributes: MountAttribute[] } {
+  const attributes = new Set<MountAttribute>(SAFE);
+  const options: FsOption[] = [option('source', 'tmpfs')];
+  for (const word of text.split(',')) {
+    const flag = Object.hasOwn(TMPFS_FLAGS, word) ? TMPFS_FLAGS[word] : undefined;
+    const equals = word.indexOf('=');
+    const key = word.slice(0, Math.max(equals, 0));
+    if (flag !== undefined) {
+      if (flag.set !== undefined) attributes.add(flag.set);
+      if (flag.clear !== undefined) attributes.delete(flag.clear);
+    } else if (TMPFS_KEYS.has(key)) {
+      options.push(option(key, word.slice(equals + 1)));
+    } else if (!IGNORED_TMPFS_OPTIONS.has(word)) {
+      throw new TsdError('bad_parameter', `invalid tmpfs option ["${word}"]`);
+    }
+  }
+  return { options, attributes: [...attributes] };
+}
+
+/** A user's mount, reduced to what its steps need. */
+type WantedMount =
+  | Extract<ContainerMount, { readonly type: 'bind' }>
+  | {
+      readonly type: 'tmpfs';
+      readonly target: string;
+      readonly options: readonly FsOption[];
+      readonly attributes: readonly MountAttribute[];
+    };
+
+/** All user mounts by depth of their target, so that a mount never hides one beneath it. @throws TsdError for a bad target. */
+function wantedMounts(context: LaunchContext): WantedMount[] {
+  const { hostConfig, mounts } = context.input;
+  const wanted: WantedMount[] = mounts.map((mount) => {
+    if (mount.type === 'bind') return { ...mount, target: posix.normalize(mount.target) };
+    const attributes: MountAttribute[] = mount.readOnly ? [...SAFE, 'rdonly'] : [...SAFE];
+    const options = [option('source', 'tmpfs')];
+    if (mount.sizeBytes !== undefined && mount.sizeBytes > 0) options.push(option('size', mount.sizeBytes));
+    if (mount.mode !== undefined) options.push(option('mode', mount.mode.toString(8)));
+    return { type: 'tmpfs', target: posix.normalize(mount.target), options, attributes };
+  });
+  for (const [target, text] of Object.entries(hostConfig.Tmpfs ?? {})) {
+    wanted.push({ type: 'tmpfs', target: posix.normalize(target), ...parseTmpfsOptions(text) });
+  }
+  const depth = (target: string): number => target.split('/').filter(Boolean).length;
+  const seen = new Set<string>();
+  for (const { target } of wanted) {
+    if (!target.startsWith('/') || depth(target) === 0) {
+      throw new TsdError('bad_parameter', `invalid mount path: '${target}' must be absolute and not '/'`);
+    }
+    if (target === '/proc' || target.startsWith('/proc/')) {
+      throw new TsdError('bad_parameter', `"${target}" cannot be mounted because it is inside /proc`);
+    }
+    if (seen.has(target)) throw new TsdError('bad_parameter', `Duplicate mount point: ${target}`);
+    seen.add(target);
+  }
+  return wanted.sort((a, b) => depth(a.target) - depth(b.target));
+}
+
+function propagationOf(text: string | undefined): MountPropagation {
+  const kind = (text ?? '').replace(/^r(?=private|slave|shared)/, '') || 'private';
+  if (kind === 'private' || kind === 'slave' || kind === 'shared') return kind;
+  throw new TsdError('bad_parameter', `invalid propagation: ${text}`);
+}
+
+/**
+ * A bind mount: cloned on the host's side, where the source is in reach whatever the container's user may see. In a user
+ * namespace it is idmapped, so that the container's root owns what root owns; a file system that cannot do that is
+ * mounted as it is, and the failed step becomes a warning.
+ */
+function planBind(
+  context: LaunchContext,
+  mount: Extract<WantedMount, { type: 'bind' }>,
+  userNamespace: Slot | null,
+): { host: Step[]; container: Step[] } {
+  const slot = context.newSlot();
+  const recursive = mount.recursive ?? true;
+  const host: Step[] = [
+    { op: 'clone-tree', side: 'host', at: { path: mount.source }, slot, recursive },
+    {
+      op: 'set-mount-attributes',
+      side: 'host',
+      slot,
+      ...(mount.readOnly ? { set: ['rdonly'] } : {}),
+      propagation: propagationOf(mount.propagation),
+      recursive,
+    },
+  ];
+  if (userNamespace !== null) {
+    host.push({ op: 'set-mount-attributes', side: 'host', optional: true, slot, idmap: userNamespace, recursive });
+  }
+  return {
+    host,
+    container: [
+      {
+        op: 'attach-mount',
+        side: 'container',
+        slot,
+        at: { base: context.rootSlot, path: mount.target },
+        create: mount.directory ? 'directory' : 'file',
+      },
+    ],
+  };
+}
+
+/** /etc/hosts, /etc/hostname and /etc/resolv.conf: files of the container's own, unless the user mounts there. */
+function planNameFiles(
+  context: LaunchContext,
+  taken: (target: string) => boolean,
+): { host: Step[]; container: Step[] } {
+  const { paths } = context.input;
+  const host: Step[] = [];
+  const container: Step[] = [];
+  const files = [
+    [paths.hosts, '/etc/hosts'],
+    [paths.hostname, '/etc/hostname'],
+    [paths.resolvConf, '/etc/resolv.conf'],
+  ] as const;
+  for (const [source, target] of files) {
+    if (source === null || taken(target)) continue;
+    const slot = context.newSlot();
+    host.push(
+      { op: 'clone-tree', side: 'host', at: { path: source }, slot },
+      { op: 'set-mount-attributes', side: 'host', slot, propagation: 'private' },
+    );
+    container.push({
+      op: 'attach-mount',
+      side: 'container',
+      slot,
+      at: { base: context.rootSlot, path: target },
+      create: 'file',
+    });
+  }
+  return { host, container };
+}
+
+/** /dev and what is in it. */
+function planDev(context: LaunchContext, taken: (target: string) => boolean): { host: Step[]; container: Step[] } {
+  const { config, hostConfig } = context.input;
+  if (taken('/dev')) return { host: [], container: [] };
+  const dev = context.newSlot();
+  const pts = context.newSlot();
+  const owner = hostId(context, 0);
+  const host: Step[] = [
+    {
+      op: 'new-mount',
+      side: 'host',
+      fsType: 'tmpfs',
+      options: [
+        option('source', 'tmpfs'),
+        option('mode', '0755'),
+        option('size', '65536k'),
+        option('uid', owner),
+        option('gid', owner),
+      ],
+      attributes: ['nosuid', 'strictatime'],
+      slot: dev,
+    },
+    ...planDeviceNodes(context, dev),
+  ];
+  const container: Step[] = [
+    {
+      op: 'attach-mount',
+      side: 'container',
+      slot: dev,
+      at: { base: context.rootSlot, path: '/dev' },
+      create: 'directory',
+    },
+    {
+      op: 'new-mount',
+      side: 'container',
+      fsType: 'devpts',
+      options: [
+        option('source', 'devpts'),
+        { kind: 'flag', key: 'newinstance' },
+        option('ptmxmode', '0666'),
+        option('mode', '0620'),
+        option('gid', 5),
+      ],
+      attributes: ['nosuid', 'noexec'],
+      slot: pts,
+    },
+    { op: 'attach-mount', side: 'container', slot: pts, at: { base: dev, path: 'pts' }, create: 'directory' },
+    ...planDeviceLinks(dev),
+  ];
+  const attach = (name: string, slot: Slot): void => {
+    container.push({ op: 'attach-mount', side: 'container', slot, at: { base: dev, path: name }, create: 'directory' });
+  };
+  if (!taken('/dev/shm') && hostConfig.IpcMode !== 'none') {
+    const slot = context.newSlot();
+    if (context.own.ipc) {
+      const size = hostConfig.ShmSize || DEFAULT_SHM_BYTES;
+      container.push({
+        op: 'new-mount',
+        side: 'container',
+        fsType: 'tmpfs',
+        options: [option('source', 'shm'), option('mode', '1777'), option('size', size)],
+        attributes: SAFE,
+        slot,
+      });
+    } else {
+      host.push({ op: 'clone-tree', side: 'host', at: { path: '/dev/shm' }, slot });
+      host.push({ op: 'set-mount-attributes', side: 'host', slot, set: SAFE, propagation: 'private' });
+    }
+    attach('shm', slot);
+  }
+  if (!taken('/dev/mqueue')) {
+    const slot = context.newSlot();
+    const side = context.own.ipc ? 'container' : 'host';
+    const mount: Step = {
+      op: 'new-mount',
+      side,
+      fsType: 'mqueue',
+      options: [option('source', 'mqueue')],
+      attributes: SAFE,
+      slot,
+    };
+    (side === 'host' ? host : container).push(mount);
+    attach('mqueue', slot);
+  }
+  if (config.Tty === true) {
+    const { rows, columns } = context.input.consoleSize ?? { rows: 0, columns: 0 };
+    const slot = context.newSlot();
+    container.push(
+      { op: 'open-pty', side: 'container', root: context.rootSlot, rows, columns },
+      // The first terminal of a new devpts is number 0.
+      { op: 'clone-tree', side: 'container', at: { base: pts, path: '0' }, slot },
+      { op: 'attach-mount', side: 'container', slot, at: { base: dev, path: 'console' }, create: 'file' },
+    );
+  }
+  return { host, container };
+}
+
+/**
+ * All mounts, in Docker's order: the kernel's own first, the user's by depth afterwards. A file system that belongs to a
+ * namespace is mounted by the side that is in it: the child for the container's own, the host's side for the host's.
+ * @throws TsdError for a user's mount that cannot be.
+ */
+export function planMounts(context: LaunchContext, userNamespace: Slot | null): MountSteps {
+  const wanted = wantedMounts(context);
+  const targets = new Set(wanted.map((mount) => mount.target));
+  const taken = (target: string): boolean => targets.has(target);
+  const host: Step[] = [];
+  const container: Step[] = [];
+  const add = (steps: { readonly host: readonly Step[]; readonly container: readonly Step[] }): void => {
+    host.push(...steps.host);
+    container.push(...steps.container);
+  };
+  const kernelMount = (fsType: string, own: boolean, attributes: readonly MountAttribute[], target: string): Slot => {
+    const slot = context.newSlot();
+    const side = own ? 'container' : 'host';
+    const mount: Step = { op: 'new-mount', side, fsType, options: [option('source', fsType)], attributes, slot };
+    (own ? container : host).push(mount);
+    container.push({
+      op: 'attach-mount',
+      side: 'container',
+      slot,
+      at: { base: context.rootSlot, path: target },
+      create: 'directory',
+    });
+    return slot;
+  };
+  const proc = kernelMount('proc', context.own.pid, SAFE, '/proc');
+  add(planDev(context, taken));
+  let sys: Slot | null = null;
+  if (!taken('/sys')) {
+    sys = kernelMount('sysfs', context.own.net, context.privileged ? SAFE : [...SAFE, 'rdonly'], '/sys');
+    if (!taken('/sys/fs/cgroup')) add(planCgroupMounts(context, sys));
+  }
+  add(planNameFiles(context, taken));
+  for (const mount of wanted) {
+    if (mount.type === 'bind') {
+      add(planBind(context, mount, userNamespace));
+      continue;
+    }
+    const slot = context.newSlot();
+    container.push(
+      {
+        op: 'new-mount',
+        side: 'container',
+        fsType: 'tmpfs',
+        options: mount.options,
+        attributes: mount.attributes,
+        slot,
+      },
+      {
+        op: 'attach-mount',
+        side: 'container',
+        slot,
+        at: { base: context.rootSlot, path: mount.target },
+        create: 'directory',
+      },
+    );
+  }
+  add(planDevicesElsewhere(context));
+  return { host, container, proc, sys };
+}

@@ -1,0 +1,49 @@
+/** Which namespaces a container has of its own, namespaces(7). */
+import { TsdError } from '@tsd/shared/errors';
+import type { LaunchHostConfig } from './launch-input.ts';
+import type { Namespace } from './launch-plan.ts';
+
+/** True: a namespace of the container's own; false: the host's. */
+export type OwnNamespaces = Readonly<Record<Namespace, boolean>>;
+
+function refuseForeign(field: string, mode: string): void {
+  if (mode.startsWith('container:') || mode.startsWith('ns:')) {
+    throw new TsdError('not_implemented', `${field} "${mode}": joining another container's namespace is not there yet`);
+  }
+}
+
+function ownUnlessHost(field: string, mode: string | undefined, known: readonly string[]): boolean {
+  const value = mode ?? '';
+  refuseForeign(field, value);
+  if (value === 'host') return false;
+  if (!known.includes(value)) throw new TsdError('bad_parameter', `invalid ${field}: ${value}`);
+  return true;
+}
+
+/**
+ * Reads the namespace modes of a HostConfig. Every namespace is the container's own unless the mode says `host`;
+ * `--privileged` gives up the user namespace, because root in one can use none of the host's devices and settings.
+ * @throws TsdError for a mode that Docker does not know, and not_implemented for `container:` modes.
+ */
+export function resolveNamespaces(hostConfig: LaunchHostConfig): OwnNamespaces {
+  const network = hostConfig.NetworkMode ?? '';
+  refuseForeign('NetworkMode', network);
+  return {
+    cgroup: ownUnlessHost('CgroupnsMode', hostConfig.CgroupnsMode, ['', 'private']),
+    ipc: ownUnlessHost('IpcMode', hostConfig.IpcMode, ['', 'private', 'shareable', 'none']),
+    mount: true,
+    net: network !== 'host',
+    pid: ownUnlessHost('PidMode', hostConfig.PidMode, ['', 'private']),
+    user: ownUnlessHost('UsernsMode', hostConfig.UsernsMode, ['', 'private']) && hostConfig.Privileged !== true,
+    uts: ownUnlessHost('UTSMode', hostConfig.UTSMode, ['', 'private']),
+  };
+}
+
+/**
+ * Namespaces for the `clone` step. The cgroup namespace is not among them: its root is the cgroup that the process is in
+ * when it is made, and clone3(2) takes the parent's, so the child unshares it once it has entered its cgroups.
+ */
+export function clonedNamespaces(own: OwnNamespaces): Namespace[] {
+  const order: readonly Namespace[] = ['user', 'mount', 'pid', 'ipc', 'uts', 'net'];
+  return order.filter((namespace) => own[namespace]);
+}

@@ -1,0 +1,92 @@
+/** What the process is given besides its rights: limits, working directory, environment, command. */
+import { TsdError } from '@tsd/shared/errors';
+import { RLIMIT_NUMBERS } from '@tsd/shared/ulimit-spec';
+import type { LaunchContext } from './launch-context.ts';
+import type { ContainerConfig } from './launch-input.ts';
+import type { Step } from './launch-plan.ts';
+import type { ResolvedUser } from './resolve-user.ts';
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+
+/** The container's host name: its own, or the first twelve digits of its id. */
+export function containerHostname(config: ContainerConfig, id: string): string {
+  return config.Hostname || id.slice(0, 12);
+}
+
+/** Docker's order: defaults, then the container's own, which replace them in place; HOME last where nobody set it. */
+export function processEnvironment(config: ContainerConfig, hostname: string, home: string): string[] {
+  const values = new Map<string, string>([
+    ['PATH', DEFAULT_PATH],
+    ['HOSTNAME', hostname],
+  ]);
+  if (config.Tty === true) values.set('TERM', 'xterm');
+  for (const entry of config.Env ?? []) {
+    const equals = entry.indexOf('=');
+    // `NAME` without a value takes the variable away, a default too (moby, ReplaceOrAppendEnvValues).
+    if (equals === -1) values.delete(entry);
+    else values.set(entry.slice(0, equals), entry.slice(equals + 1));
+  }
+  if (!values.has('HOME')) values.set('HOME', home);
+  return [...values].map(([name, value]) => `${name}=${value}`);
+}
+
+/** Entrypoint and command together. @throws TsdError where both are empty. */
+export function processArguments(config: ContainerConfig): string[] {
+  const argv = [...(config.Entrypoint ?? []), ...(config.Cmd ?? [])];
+  if (argv.length === 0) throw new TsdError('bad_parameter', 'no command specified');
+  return argv;
+}
+
+function rlimitValue(value: number | undefined): bigint {
+  return value === undefined || value < 0 ? UNLIMITED : BigInt(value);
+}
+
+/** Limits of setrlimit(2). One that the host refuses to raise is a warning, because the daemon may lack CAP_SYS_RESOURCE. */
+export function planRlimits(context: LaunchContext): Step[] {
+  return (context.input.hostConfig.Ulimits ?? []).map((ulimit): Step => {
+    const name = (ulimit.Name ?? '').toLowerCase();
+    const resource = Object.hasOwn(RLIMIT_NUMBERS, name) ? RLIMIT_NUMBERS[name] : undefined;
+    if (resource === undefined) throw new TsdError('bad_parameter', `invalid ulimit type: ${name}`);
+    return {
+      op: 'set-rlimit',
+      side: 'container',
+      optional: true,
+      resource,
+      soft: rlimitValue(ulimit.Soft),
+      hard: rlimitValue(ulimit.Hard),
+    };
+  });
+}
+
+/** The OOM killer's preference, proc_pid_oom_score_adj(5): always set, so that the daemon's own is not inherited. */
+export function planOomScore(context: LaunchContext): Step[] {
+  const score = context.input.hostConfig.OomScoreAdj ?? 0;
+  if (score < -1000 || score > 1000) {
+    throw new TsdError('bad_parameter', `Invalid value ${score}, range for oom score adj is [-1000, 1000]`);
+  }
+  return [{ op: 'set-oom-score-adj', side: 'host', optional: true, score }];
+}
+
+/** The absolute working directory; `/` by default. */
+export function workingDirectory(config: ContainerConfig): string {
+  const directory = config.WorkingDir || '/';
+  if (!directory.startsWith('/')) {
+    throw new TsdError(
+      'bad_parameter',
+      `the working directory '${directory}' is invalid, it needs to be an absolute path`,
+    );
+  }
+  return directory;
+}
+
+export function planExec(context: LaunchContext, user: ResolvedUser): Step {
+  const { config, hostConfig, id } = context.input;
+  return {
+    op: 'exec',
+    side: 'container',
+    argv: processArguments(config),
+    env: processEnvironment(config, containerHostname(config, id), user.home),
+    ...(hostConfig.Init === true ? { init: true } : {}),
+  };
+}

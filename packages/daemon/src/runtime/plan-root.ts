@@ -1,0 +1,66 @@
+/** The root file system: the image's layers, idmapped, under an overlay whose upper directory is the container's own. */
+import { hostId, type LaunchContext } from './launch-context.ts';
+import type { FsOption, Slot, Step } from './launch-plan.ts';
+
+/** Host side, before `clone`: the container's writable directories. */
+export function planUpperDirectories(context: LaunchContext): Step[] {
+  const owner = hostId(context, 0);
+  const { upper, work } = context.input.paths;
+  return [
+    { op: 'mkdir', side: 'host', at: { path: upper }, mode: 0o755, uid: owner, gid: owner },
+    { op: 'mkdir', side: 'host', at: { path: work }, mode: 0o700 },
+  ];
+}
+
+/** The child's user namespace in a slot, for idmapped mounts. Host side, after the id maps are written. */
+export function planUserNamespaceSlot(context: LaunchContext): { steps: Step[]; slot: Slot | null } {
+  if (!context.own.user) return { steps: [], slot: null };
+  const slot = context.newSlot();
+  return { steps: [{ op: 'open-child-namespace', side: 'host', namespace: 'user', slot }], slot };
+}
+
+/**
+ * Host side, after `clone`: the overlay, detached, in the context's root slot. The host's side makes it, because an overlay
+ * made inside a user namespace cannot read `trusted.overlay.opaque`. The upper directory is not idmapped: its files carry
+ * the container's host ids, so that nothing in it belongs to a user of the host.
+ */
+export function planRootMount(context: LaunchContext, userNamespace: Slot | null): Step[] {
+  const { layerCount, paths } = context.input;
+  const steps: Step[] = [];
+  const layers: Slot[] = [];
+  for (let layer = 0; layer < layerCount; layer += 1) {
+    if (userNamespace === null) {
+      layers.push(layer);
+      continue;
+    }
+    const slot = context.newSlot();
+    steps.push(
+      { op: 'clone-tree', side: 'host', at: { base: layer, path: '' }, slot },
+      { op: 'set-mount-attributes', side: 'host', slot, idmap: userNamespace },
+    );
+    layers.push(slot);
+  }
+  const upper = context.newSlot();
+  const work = context.newSlot();
+  steps.push(
+    { op: 'open-path', side: 'host', at: { path: paths.upper }, slot: upper, directory: true },
+    { op: 'open-path', side: 'host', at: { path: paths.work }, slot: work, directory: true },
+  );
+  const options: FsOption[] = [
+    { kind: 'string', key: 'source', value: 'overlay' },
+    // overlayfs takes the topmost layer first.
+    ...layers.reverse().map((slot): FsOption => ({ kind: 'slot', key: 'lowerdir+', slot })),
+    { kind: 'slot', key: 'upperdir', slot: upper },
+    { kind: 'slot', key: 'workdir', slot: work },
+  ];
+  steps.push({
+    op: 'new-mount',
+    side: 'host',
+    fsType: 'overlay',
+    options,
+    // Device nodes in an image are not for use; only who may make nodes in the container anyway gets to open them.
+    attributes: context.privileged || !context.own.user ? [] : ['nodev'],
+    slot: context.rootSlot,
+  });
+  return steps;
+}
