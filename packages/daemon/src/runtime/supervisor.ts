@@ -1,15 +1,8 @@
 /** A running container's supervisor (packages/launcher), as the daemon sees it over its control socket. */
-
-/** How the container's first process ended. */
-export interface ExitReport {
-  readonly kind: 'exited' | 'signalled';
-  /** Exit code, or signal number. */
-  readonly value: number;
-  readonly oomKilled: boolean;
-  /** CLOCK_REALTIME, nanoseconds. */
-  readonly startedAtNs: bigint;
-  readonly finishedAtNs: bigint;
-}
+import { readFileSync } from 'node:fs';
+import { connectUnix } from '../os/connect-unix.ts';
+import { type ConnectionEvents, type ControlConnection, openControlConnection } from './control-connection.ts';
+import { decodeExitFile, decodeStatus, type ExitReport, type SupervisorStatus } from './launcher-protocol.ts';
 
 /** A client's connection that is handed to the supervisor: from then on the daemon is not in its data path. */
 export interface AttachRequest {
@@ -24,19 +17,15 @@ export interface AttachRequest {
   readonly detachKeys: Uint8Array;
 }
 
-export interface SupervisorStatus {
-  readonly state: 'starting' | 'running' | 'exited';
-  readonly pid: number;
-  readonly startedAtNs: bigint;
-  readonly exit: ExitReport | null;
-}
-
 export interface Supervisor {
   /** The container's first process, as the host numbers it. */
   readonly pid: number;
+  /** CLOCK_REALTIME, nanoseconds since the epoch. */
   readonly startedAtNs: bigint;
-  /** Resolves when the exit report is durable; rejects where the supervisor goes away without one. */
+  /** Resolves when the exit report is durable; rejects where the connection ends without one (then see `readExitFile`).
+   * It stays pending after `disconnect`. */
   readonly exited: Promise<ExitReport>;
+  /** kill(2) of the first process. Rejects with SystemCallError ESRCH after the exit. */
   signal(signalNumber: number): Promise<void>;
   resize(rows: number, columns: number): Promise<void>;
   attach(request: AttachRequest): Promise<void>;
@@ -45,8 +34,79 @@ export interface Supervisor {
   disconnect(): void;
 }
 
-/** Reconnects to the supervisor behind a container's control socket, after a restart of the daemon. */
-export declare function connectSupervisor(socketPath: string): Promise<Supervisor>;
+/** What a connection tells before the process runs. */
+export interface LaunchMessages {
+  readonly onWarning: (warning: { step: number | null; errno: number; detail: string }) => void;
+  readonly onFailed: (failure: { step: number | null; errno: number; detail: string }) => void;
+}
 
-/** The exit report that a supervisor wrote; null where the file is missing. */
-export declare function readExitFile(path: string): ExitReport | null;
+/**
+ * Follows a connection until STARTED (`started` resolves with the supervisor) or its end (`started` rejects).
+ * Takes over the descriptor.
+ */
+export function followSupervisor(
+  descriptor: number,
+  messages: LaunchMessages,
+): { readonly connection: ControlConnection; readonly started: Promise<Supervisor> } {
+  const started = Promise.withResolvers<Supervisor>();
+  const exited = Promise.withResolvers<ExitReport>();
+  // Whoever awaits it sees the rejection; nobody need await it.
+  exited.promise.catch(() => undefined);
+  let disconnected = false;
+  const events: ConnectionEvents = {
+    onMessage: (message) => {
+      switch (message.type) {
+        case 'warning':
+          messages.onWarning(message);
+          return;
+        case 'failed':
+          messages.onFailed(message);
+          return;
+        case 'exited':
+          exited.resolve(message.report);
+          return;
+        case 'started':
+          started.resolve({
+            pid: message.pid,
+            startedAtNs: message.startedAtNs,
+            exited: exited.promise,
+            signal: connection.signal,
+            resize: connection.resize,
+            attach: (request) => connection.attach(request.descriptor, request).done,
+            status: async () => decodeStatus(await connection.status()),
+            disconnect: () => {
+              disconnected = true;
+              connection.close();
+            },
+          });
+      }
+    },
+    onClose: (error) => {
+      const reason = new Error('the supervisor closed the connection', error === null ? {} : { cause: error });
+      started.reject(reason);
+      if (!disconnected) exited.reject(reason);
+    },
+  };
+  const connection = openControlConnection(descriptor, events);
+  return { connection, started: started.promise };
+}
+
+/**
+ * Reconnects to the supervisor behind a container's control socket, after a restart of the daemon.
+ * @throws SystemCallError ENOENT or ECONNREFUSED where there is none any more: the exit file tells how it ended.
+ */
+export async function connectSupervisor(socketPath: string): Promise<Supervisor> {
+  const silent = (): void => undefined;
+  const { started } = followSupervisor(connectUnix(socketPath), { onWarning: silent, onFailed: silent });
+  return started;
+}
+
+/** The exit report that a supervisor wrote; null where the file is missing or damaged (a power failure). */
+export function readExitFile(path: string): ExitReport | null {
+  try {
+    return decodeExitFile(readFileSync(path));
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,52 @@
+/** Passes a descriptor over a Unix socket, sendmsg(2) with SCM_RIGHTS (unix(7)). */
+import koffi from 'koffi';
+import { errnoName, libc, SystemCallError } from './libc.ts';
+
+const SOL_SOCKET = 1;
+const SCM_RIGHTS = 1;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_DONTWAIT = 0x40;
+/** CMSG_LEN(4): the header's 16 bytes and the descriptor. */
+const CONTROL_LENGTH = 20;
+/** CMSG_SPACE(4). */
+const CONTROL_SPACE = 24;
+
+const vector = koffi.struct({ base: 'void *', length: 'size_t' });
+const messageHeader = koffi.struct({
+  name: 'void *',
+  nameLength: 'uint32_t',
+  vectors: koffi.pointer(vector),
+  vectorCount: 'size_t',
+  control: 'void *',
+  controlLength: 'size_t',
+  flags: 'int',
+});
+const sendmsg = libc.func('sendmsg', 'ssize_t', ['int', koffi.pointer(messageHeader), 'int']);
+
+/**
+ * Sends bytes with a descriptor on the first of them, without waiting. Returns how many bytes were taken; the descriptor
+ * went along if that is not 0. Returns 0 where the socket's buffer is full.
+ * @throws SystemCallError where the peer is gone.
+ */
+export function sendDescriptor(socket: number, descriptor: number, bytes: Uint8Array): number {
+  if (bytes.length === 0) throw new RangeError('a descriptor needs at least one byte to travel with');
+  const control = Buffer.alloc(CONTROL_SPACE);
+  control.writeBigUInt64LE(BigInt(CONTROL_LENGTH), 0);
+  control.writeInt32LE(SOL_SOCKET, 8);
+  control.writeInt32LE(SCM_RIGHTS, 12);
+  control.writeInt32LE(descriptor, 16);
+  const header = {
+    name: null,
+    nameLength: 0,
+    vectors: [{ base: bytes, length: bytes.length }],
+    vectorCount: 1,
+    control,
+    controlLength: control.length,
+    flags: 0,
+  };
+  const sent: number = sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0) return sent;
+  const errno = koffi.errno();
+  if (errnoName(errno) === 'EAGAIN') return 0;
+  throw new SystemCallError('sendmsg', errno);
+}
