@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CgroupLayout, CgroupTree } from '../runtime/cgroup-layout.ts';
-import { cgroupTrees, containerCgroup } from '../runtime/cgroup-layout.ts';
+import type { CgroupLayout, CgroupTree } from './cgroup-layout.ts';
+import { cgroupTrees, containerCgroup } from './cgroup-layout.ts';
 
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
@@ -54,7 +54,8 @@ export function prepareCgroupParent(layout: CgroupLayout): { cpus: string; mems:
   let cpuset = { cpus: '', mems: '' };
   for (const tree of cgroupTrees(layout)) {
     mkdirSync(tree.parent, { recursive: true, mode: 0o755 });
-    if (layout.version === 1 && tree.controllers.includes('cpuset') && tree !== layout.unified) cpuset = inheritCpuset(tree);
+    if (layout.version === 1 && tree.controllers.includes('cpuset') && tree !== layout.unified)
+      cpuset = inheritCpuset(tree);
     if (tree === layout.unified) delegateControllers(tree);
   }
   return cpuset;
@@ -105,7 +106,10 @@ export function listContainerCgroups(layout: CgroupLayout): string[] {
 
 /** Host pids of the container's processes, those in cgroups that it made below its own included. */
 export function containerProcesses(layout: CgroupLayout, id: string): number[] {
-  const tree = layout.version === 2 ? layout.unified : (layout.trees.find((one) => one.controllers.includes('pids')) ?? layout.trees[0]);
+  const tree =
+    layout.version === 2
+      ? layout.unified
+      : (layout.trees.find((one) => one.controllers.includes('pids')) ?? layout.trees[0]);
   if (tree === undefined) return [];
   const pids = descendants(containerCgroup(tree, id)).flatMap(processesIn);
   return [...new Set(pids)].sort((a, b) => a - b);

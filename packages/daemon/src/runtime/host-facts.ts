@@ -1,8 +1,8 @@
 /** What a launch plan must know about the host, read once when the daemon starts. */
-import { readdirSync, readFileSync } from 'node:fs';
-import { release } from 'node:os';
+import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, release } from 'node:os';
 import { prepareCgroupParent } from '../os/cgroup-files.ts';
-import { type CgroupLayout, parseCgroupLayout } from './cgroup-layout.ts';
+import { type CgroupLayout, parseCgroupLayout } from '../os/cgroup-layout.ts';
 
 export interface HostFacts {
   /** Node's name of the architecture: `x64`, `arm64`, … */
@@ -21,8 +21,10 @@ export interface HostFacts {
   readonly securityModules: readonly string[];
   /** The kernel has session keyrings. */
   readonly keyrings: boolean;
-  /** Existing entries of /proc/sys/net/ipv4 and so on that plans set by default. */
-  readonly pingGroupRange: boolean;
+  /** Number of processors that are on line. */
+  readonly processors: number;
+  /** /sys/devices/system/cpu/cpuN/thermal_throttle, which Docker masks. */
+  readonly thermalThrottlePaths: readonly string[];
 }
 
 function readText(path: string): string | null {
@@ -74,6 +76,7 @@ export function readHostFacts(options: { readonly cgroupParent?: string } = {}):
     capabilities: parseCapabilityMask(bounding),
     securityModules: (readText('/sys/kernel/security/lsm') ?? '').trim().split(',').filter(Boolean),
     keyrings: readText('/proc/keys') !== null,
-    pingGroupRange: readText('/proc/sys/net/ipv4/ping_group_range') !== null,
+    processors: availableParallelism(),
+    thermalThrottlePaths: globSync('/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle'),
   });
 }

@@ -116,7 +116,7 @@ export interface IdRange {
 }
 
 /** A device node that the container gets: a node of the host, looked up by `lookupDevices`. */
-export interface ContainerDevice {
+export interface HostDevice {
   /** Absolute path of the host's node. */
   readonly hostPath: string;
   /** Absolute path in the container. */
@@ -165,7 +165,7 @@ export interface LaunchInput {
   /** Null: no log (driver none). */
   readonly log: { readonly file: string; readonly maxBytes: number; readonly maxFiles: number } | null;
   /** What `lookupDevices` found for `Devices`; with `Privileged` every node of the host too. */
-  readonly devices: readonly ContainerDevice[];
+  readonly devices: readonly HostDevice[];
   /** Terminal size at the start; 0×0 (unknown, as Docker) where missing. */
   readonly consoleSize?: { readonly rows: number; readonly columns: number } | undefined;
   /** Turns a resolved profile into a program; injected because it calls libseccomp. */

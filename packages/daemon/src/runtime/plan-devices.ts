@@ -1,7 +1,7 @@
 /** Device nodes and the rules about which devices the container's processes may open. */
 import { TsdError } from '@tsd/shared/errors';
 import { hostId, type LaunchContext } from './launch-context.ts';
-import type { ContainerDevice } from './launch-input.ts';
+import type { HostDevice } from './launch-input.ts';
 import type { Slot, Step } from './launch-plan.ts';
 
 /** One line of the version 1 devices controller: what may be done with which nodes. */
@@ -101,7 +101,7 @@ function parentDirectories(names: readonly string[]): string[] {
  */
 export function planDeviceNodes(context: LaunchContext, dev: Slot): Step[] {
   const owner = { uid: hostId(context, 0), gid: hostId(context, 0) };
-  const inDev = new Map<string, ContainerDevice>();
+  const inDev = new Map<string, HostDevice>();
   for (const device of context.input.devices) {
     if (device.path.startsWith('/dev/')) inDev.set(device.path.slice('/dev/'.length), device);
   }

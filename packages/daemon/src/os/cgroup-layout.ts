@@ -68,7 +68,9 @@ export function parseCgroupLayout(
       unified ??= tree(unifiedControllers(mountPoint).split(/\s+/).filter(Boolean));
       continue;
     }
-    const controllers = superOptions.split(',').filter((option) => V1_CONTROLLERS.has(option) || option.startsWith('name='));
+    const controllers = superOptions
+      .split(',')
+      .filter((option) => V1_CONTROLLERS.has(option) || option.startsWith('name='));
     const known = trees.some((other) => other.controllers.join() === controllers.join());
     if (controllers.length > 0 && !known) trees.push(tree(controllers));
   }
