@@ -2,6 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import { type Config, readConfig } from './config.ts';
 import { createLog } from './log.ts';
+import { sdNotify } from './os/sd-notify.ts';
 import { type Daemon, startDaemon } from './start-daemon.ts';
 import { VERSION } from './version.ts';
 
@@ -24,6 +25,7 @@ async function run(config: Config): Promise<void> {
   const log = createLog(config.logLevel);
   const daemon = await startDaemon(config, log);
   endOnSignals(daemon, log);
+  sdNotify(['READY=1', `STATUS=Listening on ${config.sockets.join(', ')}`]);
 }
 
 function endOnSignals(daemon: Daemon, log: ReturnType<typeof createLog>): void {
@@ -33,6 +35,7 @@ function endOnSignals(daemon: Daemon, log: ReturnType<typeof createLog>): void {
       if (ending) process.exit(128);
       ending = true;
       log.info({ signal }, 'ending; containers go on running');
+      sdNotify(['STOPPING=1']);
       daemon.close().then(
         () => process.exit(0),
         (error: unknown) => {
