@@ -1,0 +1,53 @@
+/* One attached client: PROTOCOL.md, section 4. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "control-frames.h"
+#include "detach-keys.h"
+
+struct attach_client {
+    struct attach_client *next;
+    int socket;
+    uint8_t flags;
+    bool framed;        /* Docker's frames, not raw */
+    bool output_gone;   /* it takes no more output */
+    bool input_ended;   /* it sends no more */
+    bool detached;      /* it typed the detach keys */
+    struct detach_keys detach;
+
+    uint8_t *output; /* what its socket has not taken yet */
+    size_t output_at, output_end;
+    uint64_t progress_ns; /* when it last took some of that */
+
+    uint8_t *input; /* what the process has not taken yet */
+    size_t input_at, input_end;
+};
+
+/* Whether this is a stream socket that output can go to. */
+bool is_stream_socket(int descriptor);
+
+/* A client with this socket, which it owns from now on (closed on failure, too). NULL without memory. */
+struct attach_client *new_client(int socket, const struct request *request, bool framed);
+
+/* Sends output of one stream (ATTACH_STDOUT or ATTACH_STDERR), or keeps what the socket does not take. */
+void send_output(struct attach_client *client, uint8_t stream, const uint8_t *data, size_t length, uint64_t now_ns);
+
+/* Sends what was kept. */
+void send_kept_output(struct attach_client *client, uint64_t now_ns);
+bool has_kept_output(const struct attach_client *client);
+
+/* Reads input into the client's buffer, less the detach keys; without the stdin flag it is dropped. */
+void receive_input(struct attach_client *client, uint8_t *scratch, size_t size);
+bool has_input(const struct attach_client *client);
+void drop_input(struct attach_client *client);
+
+/* Writes waiting input to the process. Returns -1 with errno when it takes no more at all (EPIPE, EIO). */
+int pass_input(struct attach_client *client, int to);
+
+/* Shuts the socket down after all that was sent, so that the other end reads an end and not a reset. */
+void close_client_socket(struct attach_client *client);
+
+void free_client(struct attach_client *client);

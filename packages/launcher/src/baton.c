@@ -1,0 +1,26 @@
+#include "baton.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int send_baton(int descriptor, enum baton kind, const struct failure *failure)
+{
+    struct baton_message message = {.kind = kind};
+
+    if (failure)
+        message.failure = *failure;
+    size_t length = offsetof(struct baton_message, failure.detail) + strlen(message.failure.detail) + 1;
+    return send(descriptor, &message, length, MSG_NOSIGNAL) == (ssize_t)length ? 0 : -1;
+}
+
+int receive_baton(int descriptor, struct baton_message *message)
+{
+    memset(message, 0, sizeof *message);
+    ssize_t length = recv(descriptor, message, sizeof *message, 0);
+    message->failure.detail[DETAIL_LIMIT] = 0;
+    if (length > 0 && (size_t)length <= offsetof(struct baton_message, failure.detail))
+        return errno = EBADMSG, -1;
+    return length > 0 ? 1 : (int)length;
+}

@@ -1,0 +1,251 @@
+/* Executes a plan, both sides of it: PROTOCOL.md, "Two processes, one descriptor table". */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "baton.h"
+#include "descriptors.h"
+#include "failure.h"
+#include "kernel.h"
+#include "launch.h"
+
+static int set_name(const struct step *step)
+{
+    const char *name = step->name.name;
+
+    set_detail(name, NULL);
+    return step->op == OP_SET_HOSTNAME ? sethostname(name, strlen(name)) : setdomainname(name, strlen(name));
+}
+
+int run_step(struct launch *launch, const struct step *step)
+{
+    switch ((enum op)step->op) {
+    case OP_MKDIR: return step_mkdir(launch, step);
+    case OP_SYMLINK: return step_symlink(launch, step);
+    case OP_MKNOD: return step_mknod(launch, step);
+    case OP_WRITE_FILE: return step_write_file(launch, step);
+    case OP_ENTER_CGROUP: return step_enter_cgroup(launch, step);
+    case OP_OPEN_PATH: return step_open_path(launch, step);
+    case OP_OPEN_PIDFD: return step_open_pidfd(step);
+    case OP_OPEN_CHILD_NAMESPACE: return step_open_child_namespace(launch, step);
+    case OP_JOIN_NAMESPACES: return step_join_namespaces(launch, step);
+    case OP_UNSHARE: return step_unshare(step);
+    case OP_CLONE: return step_clone(launch, step);
+    case OP_ID_MAP: return step_id_map(launch, step);
+    case OP_CLONE_TREE: return step_clone_tree(launch, step);
+    case OP_SET_MOUNT_ATTRIBUTES: return step_set_mount_attributes(step);
+    case OP_NEW_MOUNT: return step_new_mount(step);
+    case OP_ATTACH_MOUNT: return step_attach_mount(launch, step);
+    case OP_SET_ROOT_PROPAGATION: return step_set_root_propagation(step);
+    case OP_MASK_PATH: return step_mask_path(launch, step);
+    case OP_READ_ONLY_PATH: return step_read_only_path(launch, step);
+    case OP_PIVOT_ROOT: return step_pivot_root(step);
+    case OP_SET_HOSTNAME:
+    case OP_SET_DOMAINNAME: return set_name(step);
+    case OP_NETLINK: return step_netlink(step);
+    case OP_SET_RLIMIT: return step_set_rlimit(launch, step);
+    case OP_SET_UMASK: launch->umask = step->umask.mask; return 0;
+    case OP_SET_OOM_SCORE_ADJ: return step_set_oom_score_adj(launch, step);
+    case OP_OPEN_PTY: return step_open_pty(launch, step);
+    case OP_NEW_SESSION_KEYRING: return step_new_session_keyring();
+    case OP_SET_EXEC_LABEL: return step_set_exec_label(launch, step);
+    case OP_SET_NO_NEW_PRIVILEGES: return step_set_no_new_privileges();
+    case OP_SET_CREDENTIALS: return step_set_credentials(launch, step);
+    case OP_SET_SECCOMP: return step_set_seccomp(step);
+    case OP_CHANGE_DIRECTORY: return step_change_directory(step);
+    case OP_EXEC: return step_exec(launch, step);
+    }
+    return errno = ENOSYS, -1;
+}
+
+/* What the failure of this step is to be called: the detail it left, or its path. */
+static struct failure failure_of(uint32_t index, const struct step *step)
+{
+    struct failure failure = {.step = index, .error = errno};
+
+    join_text(failure.detail, sizeof failure.detail, *get_detail() ? get_detail() : step->at.path, NULL);
+    return failure;
+}
+
+_Noreturn void run_child(struct launch *launch)
+{
+    const struct plan *plan = launch->plan;
+    struct baton_message message;
+    bool first = true;
+
+    if (protect_child() < 0)
+        _exit(1);
+    while (receive_baton(CHILD_BATON_FD, &message) == 1 && message.kind == BATON_GO) {
+        uint32_t i = message.failure.step;
+        for (; i < plan->step_count && plan->steps[i].side == SIDE_CONTAINER; i++) {
+            const struct step *step = &plan->steps[i];
+            clear_detail();
+            int result = first && launch->new_user_namespace ? become_namespace_root() : 0;
+            if (result == 0)
+                result = run_step(launch, step);
+            first = false;
+            if (result == 0)
+                continue;
+            struct failure failure = failure_of(i, step);
+            send_baton(CHILD_BATON_FD, step->optional ? BATON_WARNING : BATON_FAILED, &failure);
+            if (!step->optional)
+                _exit(1);
+        }
+        struct failure next = {.step = i};
+        if (send_baton(CHILD_BATON_FD, BATON_BACK, &next) < 0)
+            break;
+    }
+    _exit(1);
+}
+
+/* Once the child has a table of its own, its descriptors here would keep pipes and the baton open. */
+static int close_what_the_child_has(bool tty)
+{
+    if (tty && dup3(CHILD_STDIN_FD, TERMINAL_FD, O_CLOEXEC) < 0)
+        return -1;
+    for (int fd = CHILD_STDIN_FD; fd <= SELF_EXE_FD; fd++)
+        close(fd);
+    close(EXEC_LABEL_FD);
+    close(MASK_FILE_FD);
+    close(MASK_DIRECTORY_FD);
+    return close_range(FIRST_SLOT_FD, LAST_SLOT_FD, 0);
+}
+
+static void fill(struct failure *failure, uint32_t step, int error, const char *detail)
+{
+    failure->step = step;
+    failure->error = error;
+    join_text(failure->detail, sizeof failure->detail, detail, NULL);
+}
+
+/* Whether the daemon has gone away, which before exec cancels the launch. */
+static bool cancelled(const struct pollfd *control)
+{
+    return control->revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+/* Lets the child work from step `*index` on. Returns 0 when it has handed the baton back (`*index`: the next step), 1 when the
+ * process runs, -1 with `failure` when neither will happen. */
+static int let_child_work(const struct launch *launch, uint32_t *index, warn_function *warn, struct failure *failure)
+{
+    struct pollfd waits[] = {
+        {.fd = HOST_BATON_FD, .events = POLLIN},
+        {.fd = CHILD_PIDFD, .events = POLLIN},
+        {.fd = CONTROL_FD, .events = POLLRDHUP},
+    };
+    const struct failure go = {.step = *index};
+    struct baton_message message;
+    bool unshared = false;
+
+    if (send_baton(HOST_BATON_FD, BATON_GO, &go) < 0)
+        return fill(failure, *index, errno, "baton"), -1;
+    for (;;) {
+        if (poll(waits, 3, -1) < 0)
+            return fill(failure, *index, errno, "baton"), -1;
+        if (cancelled(&waits[2]))
+            return fill(failure, *index, ECANCELED, "the daemon has gone away"), -1;
+        if (!waits[0].revents) {
+            /* the child ended without a word: killed, out of memory perhaps */
+            return fill(failure, *index, ECHILD, "the process was killed while it was made"), -1;
+        }
+        int received = receive_baton(HOST_BATON_FD, &message);
+        if (received == 0 && unshared)
+            return 1;
+        if (received <= 0)
+            return fill(failure, *index, received < 0 ? errno : ECHILD, "baton"), -1;
+        switch ((enum baton)message.kind) {
+        case BATON_BACK:
+            if (message.failure.step <= *index || message.failure.step >= launch->plan->step_count)
+                return fill(failure, *index, EBADMSG, "baton"), -1;
+            *index = message.failure.step;
+            return 0;
+        case BATON_WARNING:
+            warn(&message.failure);
+            break;
+        case BATON_UNSHARED:
+            unshared = true;
+            *index = launch->plan->step_count - 1;
+            if (close_what_the_child_has(launch->plan->supervisor.tty) < 0)
+                return fill(failure, *index, errno, "descriptors"), -1;
+            break;
+        default:
+            *failure = message.failure;
+            if (unshared)
+                failure->step = *index;
+            return -1;
+        }
+    }
+}
+
+/* The baton, and what the child must be able to use of the launcher. */
+static int prepare(const struct plan *plan)
+{
+    int ends[2];
+
+    umask(0);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -1;
+    /* ends[0] may sit where the other is to go: FIRST_HOST_FD is above both only by chance, so take care of the order */
+    int spare = fcntl(ends[1], F_DUPFD_CLOEXEC, LAST_SLOT_FD + 1);
+    close(ends[1]);
+    if (spare < 0 || move_descriptor(ends[0], HOST_BATON_FD) < 0 || move_descriptor(spare, CHILD_BATON_FD) < 0)
+        return -1;
+    int self = pidfd_open(getpid(), 0);
+    if (self < 0 || move_descriptor(self, LAUNCHER_PIDFD) < 0)
+        return -1;
+    if (!plan->steps[plan->step_count - 1].exec.init)
+        return 0;
+    int image = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    return image < 0 ? -1 : move_descriptor(image, SELF_EXE_FD) < 0 ? -1 : 0;
+}
+
+static void kill_child(const struct launch *launch)
+{
+    siginfo_t info;
+
+    if (!launch->child)
+        return;
+    /* by pid: it cannot be another's, since nobody has waited for it yet */
+    kill(launch->child, SIGKILL);
+    while (waitid(P_PID, (id_t)launch->child, &info, WEXITED) < 0 && errno == EINTR)
+        continue;
+}
+
+int run_plan(struct launch *launch, warn_function *warn, struct failure *failure)
+{
+    const struct plan *plan = launch->plan;
+
+    clear_detail();
+    if (prepare(plan) < 0)
+        return fill(failure, NO_STEP, errno, "preparation"), -1;
+    for (uint32_t i = 0; i < plan->step_count;) {
+        const struct step *step = &plan->steps[i];
+        if (step->side == SIDE_CONTAINER) {
+            int result = let_child_work(launch, &i, warn, failure);
+            if (result > 0)
+                return 0;
+            if (result == 0)
+                continue;
+            kill_child(launch);
+            return -1;
+        }
+        clear_detail();
+        if (run_step(launch, step) < 0) {
+            *failure = failure_of(i, step);
+            if (!step->optional || step->op == OP_CLONE) {
+                kill_child(launch);
+                return -1;
+            }
+            warn(failure);
+        }
+        if (launch->in_child)
+            run_child(launch);
+        i++;
+    }
+    return fill(failure, NO_STEP, EINVAL, "a plan without exec"), -1;
+}
