@@ -26,6 +26,8 @@ export type ArchiveBlob =
   | { readonly kind: 'unusable'; readonly error: TsdError };
 
 export interface ArchiveContents {
+  /** What makes the archive hostile though nothing may need it: a link that leads out. */
+  readonly fault: TsdError | null;
   /** The blob under a name, links followed; null when there is none. */
   at(path: string): ArchiveBlob | null;
   /** The blob with a digest, computed from its content; null when there is none. */
@@ -58,10 +60,14 @@ export async function readArchiveContents(deps: ReadContentsDeps, stream: ByteSt
   const byDigest = new Map<string, ArchiveBlob>();
   const links = new Map<string, string>();
   let documentBytes = 0;
+  let fault: TsdError | null = null;
   for await (const member of readArchive(stream)) {
     if (member.kind !== 'file') {
       if (blobs.has(member.path) || links.has(member.path)) throw duplicate(member.path);
-      links.set(member.path, member.linkPath);
+      if (member.linkPath === null) {
+        fault ??= new TsdError('bad_parameter', `the archive's link ${JSON.stringify(member.path)} leads out of it`);
+      }
+      links.set(member.path, member.linkPath ?? '');
       continue;
     }
     const blob = await readBlob(deps, member);
@@ -77,6 +83,7 @@ export async function readArchiveContents(deps: ReadContentsDeps, stream: ByteSt
     if (blob.kind !== 'unusable') byDigest.set(blob.digest, blob);
   }
   return {
+    fault,
     at(path) {
       let current = posix.normalize(path);
       for (let depth = 0; depth <= MAX_LINK_DEPTH; depth++) {

@@ -17,6 +17,7 @@ const TYPE = {
   file: 0x30,
   hardLink: 0x31,
   symbolicLink: 0x32,
+  pipe: 0x36,
   contiguousFile: 0x37,
   paxGlobal: 0x67,
   paxLocal: 0x78,
@@ -28,8 +29,8 @@ export interface ArchiveMember {
   /** Relative, without `.` and `..`. */
   readonly path: string;
   readonly kind: 'file' | 'symlink' | 'hardlink';
-  /** The member that a link leads to, within the archive; empty for files. */
-  readonly linkPath: string;
+  /** The member that a link leads to, null where it leads out of the archive; empty for files. */
+  readonly linkPath: string | null;
   /** To be read before the next member is asked for; what is left is skipped then. */
   readonly content: MemberContent;
 }
@@ -37,7 +38,7 @@ export interface ArchiveMember {
 /**
  * Yields the files and links of a tar. Directories and devices are passed over: nothing refers to them.
  *
- * @throws TsdError `bad_parameter`: damaged, truncated, too many members, a name or link that is absolute or leads out.
+ * @throws TsdError `bad_parameter`: damaged, truncated, too many members, a name that is absolute or leads out.
  */
 export async function* readArchive(stream: ByteStream): AsyncGenerator<ArchiveMember, void, void> {
   let global: PaxRecords = NO_PAX_RECORDS;
@@ -73,8 +74,7 @@ export async function* readArchive(stream: ByteStream): AsyncGenerator<ArchiveMe
     const kind = kindOf(header);
     const rawPath = paxValue(local, global, 'path') ?? longName ?? header.name;
     const rawLink = paxValue(local, global, 'linkpath') ?? longLink ?? header.linkName;
-    const isLink = kind === 'symlink' || kind === 'hardlink';
-    const sizeBytes = isLink ? 0 : (paxInteger(local, global, 'size') ?? header.sizeBytes);
+    const sizeBytes = hasNoContent(header) ? 0 : (paxInteger(local, global, 'size') ?? header.sizeBytes);
     if (sizeBytes < 0)
       throw new TsdError('bad_parameter', `the archive is damaged: ${shownName(rawPath)} has a negative size`);
     local = NO_PAX_RECORDS;
@@ -131,31 +131,30 @@ export class MemberContent {
 
 /** A member's own name: relative, and never upwards. */
 function memberPath(name: string): string {
+  if (name.startsWith('/')) {
+    throw new TsdError('bad_parameter', `the archive holds the absolute path ${shownName(name)}`);
+  }
   const parts = pathParts(name);
-  if (parts.includes('..')) throw leadsOut(name);
+  if (parts.includes('..')) {
+    throw new TsdError('bad_parameter', `the archive holds the path ${shownName(name)}, which leads out of it`);
+  }
   return parts.join('/');
 }
 
-/** Where a link leads within the archive: symbolic ones start beside the link, hard ones at the root. */
-function linkTarget(kind: 'symlink' | 'hardlink', target: string, from: string): string {
+/** Where a link leads: symbolic ones start beside the link, hard ones at the root. Null where that is outside. */
+function linkTarget(kind: 'symlink' | 'hardlink', target: string, from: string): string | null {
+  if (target.startsWith('/')) return null;
   const parts = kind === 'symlink' ? from.split('/').slice(0, -1) : [];
   for (const part of pathParts(target)) {
     if (part !== '..') parts.push(part);
-    else if (parts.pop() === undefined) throw leadsOut(target);
+    else if (parts.pop() === undefined) return null;
   }
   return parts.join('/');
 }
 
 function pathParts(byteString: string): string[] {
-  if (byteString.startsWith('/')) {
-    throw new TsdError('bad_parameter', `the archive holds the absolute path ${shownName(byteString)}`);
-  }
   const text = Buffer.from(byteString, 'latin1').toString('utf8');
   return text.split('/').filter((part) => part !== '' && part !== '.');
-}
-
-function leadsOut(byteString: string): TsdError {
-  return new TsdError('bad_parameter', `the archive holds the path ${shownName(byteString)}, which leads out of it`);
 }
 
 function kindOf(header: TarHeader): ArchiveMember['kind'] | null {
@@ -171,6 +170,11 @@ function kindOf(header: TarHeader): ArchiveMember['kind'] | null {
     default:
       return null;
   }
+}
+
+/** Links, devices, directories and pipes: nothing follows their header, whatever its size field says. */
+function hasNoContent({ typeFlag }: TarHeader): boolean {
+  return typeFlag >= TYPE.hardLink && typeFlag <= TYPE.pipe;
 }
 
 async function takeExtension(stream: ByteStream, header: TarHeader): Promise<Buffer> {

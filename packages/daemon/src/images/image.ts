@@ -9,9 +9,9 @@ export interface Image {
   readonly configBytes: Buffer;
   /** Lowest layer first. */
   readonly diffIds: readonly string[];
-  /** Familiar names (`alpine:latest`), sorted. */
+  /** Familiar names (`alpine:latest`), in the order of the complete ones. */
   readonly repoTags: readonly string[];
-  /** `alpine@sha256:…`, sorted. */
+  /** `alpine@sha256:…`, in the same order. */
   readonly repoDigests: readonly string[];
   /** Sum of the files' sizes in all layers. */
   readonly sizeBytes: number;

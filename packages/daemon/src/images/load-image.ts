@@ -56,14 +56,16 @@ export async function loadImage(
 
 /** docker's manifest.json is preferred where both are: it has the complete names. */
 function planImages(contents: ArchiveContents, platform: Platform | undefined): NewImage[] {
+  const hasManifest = contents.at(DOCKER_MANIFEST_PATH) !== null;
   const hasIndex = contents.at(OCI_INDEX_PATH) !== null;
-  if (contents.at(DOCKER_MANIFEST_PATH) === null) {
-    if (hasIndex) return planOciLayout(contents, platform);
+  if (!hasManifest && !hasIndex) {
     throw new TsdError(
       'bad_parameter',
-      `the archive is no image: it holds neither ${DOCKER_MANIFEST_PATH} nor ${OCI_INDEX_PATH}`,
+      `the archive is no image: it holds neither ${DOCKER_MANIFEST_PATH} nor ${OCI_INDEX_PATH} (use import for a root file system)`,
     );
   }
+  if (contents.fault !== null) throw contents.fault;
+  if (!hasManifest) return planOciLayout(contents, platform);
   const images = planDockerArchive(contents);
   if (platform === undefined) return images;
   const chosen = images.filter(({ configBytes }) => platformMatches(platform, parseImageConfig(configBytes)));
