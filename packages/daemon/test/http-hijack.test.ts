@@ -247,6 +247,24 @@ t.test('without Upgrade: a bare 200, and the descriptor all the same', async (t)
   client.socket.destroy();
 });
 
+t.test('without Upgrade and with a body: the body is not input', async (t) => {
+  const next = nextHeld();
+  const client = open(
+    'POST /containers/x/attach HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 4',
+    'bo',
+  );
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  client.socket.write('dy');
+  const connection = await next;
+  client.socket.write('input');
+  await client.until('\r\n\r\n');
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const { initialInput, release } = connection.detach();
+  t.equal(initialInput.toString(), 'input');
+  release();
+  await client.closed;
+});
+
 t.test('without Upgrade and with chunked input: pumped', async (t) => {
   const next = nextHeld();
   let received = '';

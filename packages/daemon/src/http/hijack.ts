@@ -4,6 +4,7 @@
  */
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import { finished } from 'node:stream/promises';
 import { TsdError } from '@tsd/shared/errors';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isPeerGone } from '../os/peer-gone.ts';
@@ -55,12 +56,16 @@ export async function hijack(request: FastifyRequest, reply: FastifyReply): Prom
   if (!(bodyBytes >= 0 && bodyBytes <= MAX_BODY_BYTES)) {
     throw new TsdError('bad_parameter', `the body of an upgraded request may have at most ${MAX_BODY_BYTES} bytes`);
   }
-  reply.hijack();
+  if (upgrade === null && !chunkedInput && !request.raw.complete) await finished(request.raw.resume());
   const holder = holdInput(socket, upgrade?.head ?? Buffer.alloc(0), chunkedInput);
+  const body = await holder.take(bodyBytes);
+  reply.hijack();
   if (upgrade === null) socket.on('error', () => socket.destroy());
   else reply.raw.detachSocket(socket);
-  const body = await holder.take(bodyBytes);
-  request.log.debug({ upgraded: upgrade !== null, bodyBytes }, 'connection taken out of HTTP');
+  request.log.info(
+    { method: request.method, url: request.originalUrl, upgraded: upgrade !== null },
+    'connection taken out of HTTP',
+  );
 
   return {
     body,
@@ -129,6 +134,7 @@ function holdInput(socket: Socket, head: Buffer, leaveToParser: boolean): InputH
   };
   const onClose = (): void => {
     if (watch !== null) clearInterval(watch);
+    watch = null;
     ended = true;
     goneController.abort();
     wake?.();
@@ -143,6 +149,7 @@ function holdInput(socket: Socket, head: Buffer, leaveToParser: boolean): InputH
     startReading(socket);
   }
   socket.on('close', onClose);
+  if (socket.destroyed) onClose();
 
   return {
     gone: goneController.signal,
