@@ -76,7 +76,6 @@ _Noreturn void run_child(struct launch *launch)
 {
     const struct plan *plan = launch->plan;
     struct baton_message message;
-    bool first = true;
 
     if (protect_child() < 0)
         _exit(1);
@@ -85,10 +84,12 @@ _Noreturn void run_child(struct launch *launch)
         for (; i < plan->step_count && plan->steps[i].side == SIDE_CONTAINER; i++) {
             const struct step *step = &plan->steps[i];
             clear_detail();
-            int result = first && launch->new_user_namespace ? become_namespace_root() : 0;
+            /* cgroups are entered with the launcher's own ids: PROTOCOL.md, enter-cgroup */
+            bool becomes_root = first && step->op != OP_ENTER_CGROUP;
+            int result = becomes_root && launch->new_user_namespace ? become_namespace_root() : 0;
             if (result == 0)
                 result = run_step(launch, step);
-            first = false;
+            first = first && !becomes_root;
             if (result == 0)
                 continue;
             struct failure failure = failure_of(i, step);

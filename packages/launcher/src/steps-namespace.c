@@ -73,7 +73,6 @@ int step_clone(struct launch *launch, const struct step *step)
         args.cgroup = (uint64_t)slot_fd(step->slot);
     }
     launch->new_user_namespace = step->namespaces.bits & NAMESPACE_USER;
-    launch->new_mount_namespace = step->namespaces.bits & NAMESPACE_MOUNT;
     long pid = syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0)
         return -1;
@@ -87,22 +86,31 @@ int step_clone(struct launch *launch, const struct step *step)
     return open_exec_label(launch);
 }
 
-int step_enter_cgroup(const struct launch *launch, const struct step *step)
+static int write_cgroup_file(const struct launch *launch, const struct step *step, const char *file, const char *text)
 {
     char path[PATH_LIMIT + 32];
-    size_t length = join_text(path, sizeof path, step->at.path, step->at.path[0] ? "/" : "", "cgroup.procs", NULL);
+    size_t length = join_text(path, sizeof path, step->at.path, step->at.path[0] ? "/" : "", file, NULL);
+    const struct plan_path at = {step->at.base, path};
 
     if (length > PATH_LIMIT)
         return errno = ENAMETOOLONG, -1;
-    const struct plan_path at = {step->at.base, path};
     int fd = open_plan_path(launch, &at, O_WRONLY, 0);
     if (fd < 0)
         return -1;
-    const char *pid = decimal((uint64_t)launch->child);
-    int result = write_once(fd, pid, strlen(pid)), error = errno;
+    int result = write_once(fd, text, strlen(text)), error = errno;
     close(fd);
     errno = error;
     return result;
+}
+
+/* The child moves itself by "0" in `tasks` where there is one (v1): the kernel then need not stop the world (a grace period of
+ * several ms) as it does for another process or a whole thread group. */
+int step_enter_cgroup(const struct launch *launch, const struct step *step)
+{
+    if (!launch->in_child)
+        return write_cgroup_file(launch, step, "cgroup.procs", decimal((uint64_t)launch->child));
+    int result = write_cgroup_file(launch, step, "tasks", "0");
+    return result < 0 && errno == ENOENT ? write_cgroup_file(launch, step, "cgroup.procs", "0") : result;
 }
 
 int step_open_pidfd(const struct step *step)
