@@ -65,7 +65,7 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
       if (exit === undefined || summary === undefined) return;
       clearTimeout(timer);
       const said = Buffer.concat(stderr).toString();
-      if (summary.planSkip !== undefined && summary.count === 0) {
+      if (summary.planSkip !== undefined && summary.count === 0 && exit.code === 0) {
         tally.skipped += 1;
         skips.push(summary.planSkip);
       } else if (timedOut) {
@@ -92,7 +92,9 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
       finish();
     });
     parser.on('complete', (results) => {
-      const planSkip = results.plan.skipAll ? results.plan.skipReason || 'no reason given' : undefined;
+      // The parser makes up a plan of its own for a file that says nothing.
+      const planned = results.plan.skipAll && results.plan.skipReason !== 'no tests found';
+      const planSkip = planned ? results.plan.skipReason || 'no reason given' : undefined;
       summary = { planSkip, count: results.count };
       finish();
     });

@@ -123,7 +123,8 @@ function networkNamespaces(): string[] {
       return [];
     }
   });
-  return [...found, ...held];
+  const own = readlinkSync('/proc/self/ns/net');
+  return [...found, ...held].filter((namespace) => namespace !== own);
 }
 
 function nftTables(): string[] {
