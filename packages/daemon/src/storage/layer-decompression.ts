@@ -33,31 +33,78 @@ function unsupported(name: string): TsdError {
 }
 
 /**
- * Decompresses a stream. A piece of `source` is no longer used once the next one is asked for; a piece given out stays valid.
- * @throws TsdError bad_parameter: damaged or cut off.
+ * Decompresses a stream: all members of a gzip file, all frames of a zstd one. A piece of `source` is no longer used once
+ * the next one is asked for; a piece given out stays valid.
+ * @throws TsdError bad_parameter: damaged, cut off or followed by something else.
  */
 export async function* decompress(
   source: AsyncIterable<Buffer>,
   compression: Exclude<LayerCompression, 'none'>,
 ): AsyncGenerator<Buffer> {
+  const input = new Input(source);
+  do {
+    yield* decompressOne(input, compression);
+    // Node's gunzip goes on with the next member by itself, its zstd stops at the end of a frame.
+    if (compression === 'gzip' && input.hasRest)
+      throw new TsdError('bad_parameter', "the layer's gzip data is followed by something else");
+  } while (input.hasRest);
+}
+
+/** The compressed pieces; one that was used in part can be put back. */
+class Input {
+  private readonly pieces: AsyncIterator<Buffer>;
+  private rest: Buffer | null = null;
+
+  constructor(source: AsyncIterable<Buffer>) {
+    this.pieces = source[Symbol.asyncIterator]();
+  }
+
+  get hasRest(): boolean {
+    return this.rest !== null;
+  }
+
+  putBack(rest: Buffer): void {
+    this.rest = rest;
+  }
+
+  async next(): Promise<Buffer | null> {
+    const { rest } = this;
+    this.rest = null;
+    if (rest !== null) return rest;
+    const next = await this.pieces.next();
+    return next.done === true ? null : next.value;
+  }
+}
+
+async function* decompressOne(input: Input, compression: Exclude<LayerCompression, 'none'>): AsyncGenerator<Buffer> {
   const options = { chunkSize: OUTPUT_CHUNK_BYTES };
-  const transform: Transform = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
+  const transform = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
+  /** The piece being decompressed, and how much was before it. */
+  let current: { readonly piece: Buffer; readonly before: number } | null = null;
+  const unused = (): Buffer | null => {
+    if (current === null) return null;
+    const used = transform.bytesWritten - current.before;
+    return used < current.piece.length ? current.piece.subarray(used) : null;
+  };
   const feed = async (): Promise<void> => {
-    for await (const piece of source) {
-      await new Promise<void>((resolve, reject) => {
-        transform.write(piece, (error) => (error ? reject(error) : resolve()));
-      });
+    for (let piece = await input.next(); piece !== null; piece = await input.next()) {
+      current = { piece, before: transform.bytesWritten };
+      await write(transform, piece);
+      // The end of the compressed data lies within the piece.
+      if (unused() !== null) return;
     }
     transform.end();
   };
   let sourceError: unknown;
   feed().catch((error: unknown) => {
-    // Its own error comes out of the transform below, the source's has to be passed on.
-    sourceError ??= transform.errored === null && !transform.destroyed ? error : undefined;
+    // Decompression's own error comes out of the transform, the source's has to be passed on.
+    if (transform.errored === null && !transform.destroyed) sourceError = error;
     transform.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
     for await (const piece of transform) yield piece as Buffer;
+    const rest = unused();
+    if (rest !== null) input.putBack(rest);
   } catch (error) {
     if (sourceError !== undefined) throw sourceError;
     const code = (error as NodeJS.ErrnoException).code ?? '';
@@ -68,4 +115,10 @@ export async function* decompress(
   } finally {
     transform.destroy();
   }
+}
+
+function write(transform: Transform, piece: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    transform.write(piece, (error) => (error ? reject(error) : resolve()));
+  });
 }
