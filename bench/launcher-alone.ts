@@ -17,7 +17,7 @@ import { repository } from '../test/support/client.ts';
 import { busyboxLayer } from '../test/support/images.ts';
 import type { Sample } from './measure.ts';
 
-const FIRST_HOST_ID = 0x4000_0000 + 60_000 * 65_536;
+const FIRST_HOST_ID = 0x4000_0000 + 30_000 * 65_536;
 const ID_RANGE_SIZE = 65_536;
 
 /** A sample of one launch, from the plan's making to the exit report; `close` removes what it needed. */
@@ -66,7 +66,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
     const report = await supervisor.exited;
     const elapsed = performance.now() - startedAt;
     if (report.kind !== 'exited' || report.code !== 0)
-      throw new Error(`true ended with ${report.kind} ${report.value}`);
+      throw new Error(`true ended with ${report.kind} ${report.code}`);
     if (host.cgroups !== null) {
       if (containerProcesses(host.cgroups, id).length > 0) throw new Error('a process outlived its supervisor');
       await removeContainerCgroups(host.cgroups, id);
