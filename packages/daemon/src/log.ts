@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import type { LogLevel } from './config.ts';
+import type { LogLevel } from './config-settings.ts';
 
 /** The daemon's log: one JSON object a line on standard error, where systemd and a terminal both find it. */
 export function createLog(level: LogLevel): Logger {

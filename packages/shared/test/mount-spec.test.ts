@@ -1,5 +1,6 @@
 import t from 'tap';
-import { parseBind, parseMount, parseTmpfs } from '../src/mount-spec.ts';
+import { parseMount } from '../src/mount-flag.ts';
+import { parseBind, parseTmpfs } from '../src/mount-spec.ts';
 
 t.test('-v', async (t) => {
   t.strictSame(parseBind('/a:/b'), {
