@@ -11,7 +11,6 @@ import { TsdError } from '@tsd/shared/errors';
 import SqliteDatabase from 'better-sqlite3';
 
 export type Database = SqliteDatabase.Database;
-export type Statement<Parameters extends unknown[] | {}, Row> = SqliteDatabase.Statement<Parameters, Row>;
 
 /** How long an open waits for a daemon that is just ending to release the lock. */
 const BUSY_TIMEOUT_MS = 2000;

@@ -1,0 +1,76 @@
+/** What the verbs work with. Each verb names the part that it needs with `Pick`; tests give fakes. */
+import type { Ulimit } from '@tsd/shared/ulimit-spec';
+import type { ImageStore } from '../images/image-store.ts';
+import type { ExitReport } from '../runtime/exit-report.ts';
+import type { HostFacts } from '../runtime/host-facts.ts';
+import type { Launcher } from '../runtime/launch.ts';
+import type { HostDevice, LaunchInput } from '../runtime/launch-input.ts';
+import type { LaunchPlan } from '../runtime/launch-plan.ts';
+import type { LayerMounts } from '../runtime/layer-mounts.ts';
+import type { SeccompRules } from '../runtime/seccomp-profile.ts';
+import type { Supervisor } from '../runtime/supervisor.ts';
+import type { HostConfig } from './container.ts';
+import type { StateRoots } from './container-paths.ts';
+import type { ContainerStore } from './container-store.ts';
+import type { ExitWaiters } from './exit-waiters.ts';
+import type { IdRanges } from './id-ranges.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import type { PendingAttaches } from './pending-attaches.ts';
+import type { RestartTimers } from './restart-timers.ts';
+import type { RunningContainers } from './running-containers.ts';
+import type { Trash } from './trash.ts';
+
+/** The part of a pino logger that is used here. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** The container's cgroups by its id, in every tree. */
+export interface ContainerCgroups {
+  /** Kills what is left in them and removes them; repeatable. */
+  remove(id: string): Promise<void>;
+  /** Host pids, ascending. */
+  processes(id: string): readonly number[];
+}
+
+export interface Accounts {
+  readonly passwd: string | null;
+  readonly group: string | null;
+}
+
+/** What turns a record into a plan: the runtime's pure parts and what they are told about the host. */
+export interface LaunchPlanning {
+  readonly host: HostFacts;
+  readonly compileSeccomp: (profile: SeccompRules) => Uint8Array;
+  planLaunch(input: LaunchInput): { readonly plan: LaunchPlan; readonly warnings: readonly string[] };
+  lookupDevices(hostConfig: HostConfig): readonly HostDevice[];
+  /** /etc/passwd and /etc/group of the container's root file system, read without following links out of it. */
+  readAccounts(layers: readonly number[], upperPath: string): Accounts;
+  readonly defaultUlimits: readonly Ulimit[];
+}
+
+export interface ContainerDeps {
+  readonly roots: StateRoots;
+  readonly log: Log;
+  readonly store: ContainerStore;
+  readonly idRanges: IdRanges;
+  readonly locks: KeyedLock;
+  readonly running: RunningContainers;
+  readonly waiters: ExitWaiters;
+  readonly pendingAttaches: PendingAttaches;
+  readonly restartTimers: RestartTimers;
+  readonly trash: Trash;
+  readonly images: Pick<ImageStore, 'get' | 'resolve'>;
+  /** Told after a removal: an image that only this container kept may go. */
+  readonly imageReleased: (imageId: string) => void;
+  readonly layerMounts: Pick<LayerMounts, 'acquire'>;
+  readonly launcher: Pick<Launcher, 'launch'>;
+  readonly planning: LaunchPlanning;
+  readonly cgroups: ContainerCgroups;
+  /** runtime/supervisor.ts: reconnects after a restart of the daemon. */
+  readonly connectSupervisor: (controlSocket: string) => Promise<Supervisor>;
+  readonly readExitFile: (path: string) => ExitReport | null;
+}

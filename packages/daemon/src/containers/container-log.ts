@@ -1,0 +1,67 @@
+/** What of a container's log a client asks for: the parameters of GET /containers/{id}/logs. */
+import { TsdError } from '@tsd/shared/errors';
+import type { ContainerDeps } from './container-deps.ts';
+import { containerFiles } from './container-paths.ts';
+import { type ReadLogOptions, readLog } from './read-log.ts';
+import { timestampOfNs } from './timestamp.ts';
+
+export interface LogRequest {
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly follow: boolean;
+  readonly timestamps: boolean;
+  /** Unix times with up to nine decimals; empty or 0 for no bound. */
+  readonly since: string;
+  readonly until: string;
+  /** A number of lines; anything else means all, as in Docker. */
+  readonly tail: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface ContainerLog {
+  /** Docker's frames; otherwise the bare output of a terminal. */
+  readonly multiplexed: boolean;
+  readonly content: AsyncGenerator<Buffer, void, undefined>;
+}
+
+/**
+ * Opens the log. Reading begins with the first use of `content`.
+ *
+ * @throws TsdError `not_found`, `bad_parameter` where no stream is chosen or a time is none, `not_implemented` for a
+ *   container without a log
+ */
+export function containerLog(
+  deps: Pick<ContainerDeps, 'roots' | 'running' | 'store'>,
+  reference: string,
+  request: LogRequest,
+): ContainerLog {
+  if (!request.stdout && !request.stderr) {
+    throw new TsdError('bad_parameter', 'Bad parameters: you must choose at least one stream');
+  }
+  const record = deps.store.lookup(reference);
+  if (record.hostConfig.LogConfig.Type === 'none') {
+    throw new TsdError('not_implemented', 'configured logging driver does not support reading');
+  }
+  // Nothing is ever added to the log of a container that does not run.
+  const ended = request.follow ? deps.running.get(record.id)?.ended : undefined;
+  const multiplexed = !record.config.Tty;
+  const options: ReadLogOptions = {
+    stdout: request.stdout,
+    stderr: request.stderr,
+    since: parseTime('since', request.since),
+    until: parseTime('until', request.until),
+    timestamps: request.timestamps,
+    multiplexed,
+    tail: /^\d+$/.test(request.tail) ? Number(request.tail) : null,
+    followUntil: ended ?? null,
+    ...(request.signal === undefined ? {} : { signal: request.signal }),
+  };
+  return { multiplexed, content: readLog(containerFiles(deps.roots, record.id).logFile, options) };
+}
+
+function parseTime(name: string, text: string): string | null {
+  if (text === '' || Number(text) === 0) return null;
+  const match = /^(\d{1,10})(?:\.(\d{1,9}))?$/.exec(text);
+  if (match === null) throw new TsdError('bad_parameter', `invalid value for "${name}": ${text} is not a Unix time`);
+  return timestampOfNs(BigInt(match[1] ?? 0) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0')));
+}

@@ -1,0 +1,170 @@
+/**
+ * Brings the database and the kernel together when the daemon starts: what should exist is in the one, what runs in the
+ * other. Each container's case is in the table of docs/lifecycle.md.
+ */
+import { existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import type { Supervisor } from '../runtime/supervisor.ts';
+import type { ContainerRecord } from './container.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import {
+  containerFiles,
+  containersDirectory,
+  runtimeDirectories,
+  runtimeName,
+  type StateRoots,
+  trashDirectory,
+} from './container-paths.ts';
+import { recordExit, recordedExit, removeAfterExit, superviseContainer } from './handle-exit.ts';
+import { isRunning, transition } from './lifecycle.ts';
+import { removeLocked } from './remove-container.ts';
+import { restartAfterExit } from './restart-container.ts';
+import { startsWithDaemon } from './restart-policy.ts';
+import { readStartTicks, type StartDeps, startContainer } from './start-container.ts';
+import { nowNs, timestampOfNs } from './timestamp.ts';
+
+export type ReconcileDeps = StartDeps & Pick<ContainerDeps, 'connectSupervisor'>;
+
+/**
+ * To be called once, before the API is served. When it resolves every record tells the truth and running containers are
+ * supervised again; starting those whose restart policy wants it, and deleting files, go on in the background.
+ */
+export async function reconcileContainers(deps: ReconcileDeps): Promise<void> {
+  makeRoots(deps.roots);
+  deps.restartTimers.onDue((id) => {
+    restartAfterExit(deps, id).catch((error: unknown) =>
+      deps.log.error({ containerId: id, err: error }, 'a restart failed'),
+    );
+  });
+  await Promise.all(deps.store.list().map((record) => reconcileOne(deps, record)));
+  removeOrphans(deps);
+  deps.trash.empty();
+  for (const record of deps.store.list()) startAgain(deps, record);
+}
+
+function makeRoots(roots: StateRoots): void {
+  for (const directory of [containersDirectory(roots), trashDirectory(roots), runtimeDirectories(roots)]) {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+  }
+}
+
+/** A failure here is one container's, never the daemon's. */
+async function reconcileOne(deps: ReconcileDeps, record: ContainerRecord): Promise<void> {
+  try {
+    if (record.status === 'removing') {
+      await removeLocked(deps, record);
+      return;
+    }
+    const supervisor = await reconnect(deps, record);
+    if (supervisor !== null) {
+      superviseContainer(deps, asRunning(deps, record, supervisor), supervisor);
+      return;
+    }
+    recordMissedExit(deps, record);
+    removeStaleFiles(deps, record);
+  } catch (error) {
+    deps.log.error({ containerId: record.id, err: error }, 'a container could not be reconciled');
+  }
+}
+
+/** The supervisor of a container that still runs; null where none answers. */
+async function reconnect(deps: ReconcileDeps, record: ContainerRecord): Promise<Supervisor | null> {
+  const { controlSocket } = containerFiles(deps.roots, record.id);
+  if (!existsSync(controlSocket)) return null;
+  try {
+    return await deps.connectSupervisor(controlSocket);
+  } catch (error) {
+    // A socket without a listener: the exit file tells the rest.
+    deps.log.debug({ containerId: record.id, err: error }, 'no supervisor answers');
+    return null;
+  }
+}
+
+/** The record of a container that runs, also where the daemon died between its launch and the record. */
+function asRunning(deps: ReconcileDeps, record: ContainerRecord, supervisor: Supervisor): ContainerRecord {
+  const startedAt = timestampOfNs(supervisor.startedAtNs);
+  if (isRunning(record.status) && record.startedAt === startedAt && record.pid === supervisor.pid) return record;
+  deps.log.warn({ containerId: record.id, pid: supervisor.pid }, 'found a container running that was not recorded so');
+  return deps.store.update(record.id, {
+    status: isRunning(record.status) ? record.status : transition(record.status, 'start'),
+    pid: supervisor.pid,
+    pidStartTicks: readStartTicks(supervisor.pid),
+    startedAt,
+    finishedAt: null,
+    exitCode: 0,
+    exitSignal: null,
+    oomKilled: false,
+    error: '',
+  });
+}
+
+/** Records an exit that happened while no daemon was there, or that was not recorded any more. */
+function recordMissedExit(deps: ReconcileDeps, record: ContainerRecord): void {
+  const report = deps.readExitFile(containerFiles(deps.roots, record.id).exitFile);
+  const isNews = report !== null && timestampOfNs(report.startedAtNs) !== record.startedAt;
+  if (isRunning(record.status)) {
+    recordExit(deps, record.id, report !== null && !isNews ? recordedExit(report) : unknownExit());
+  } else if (isNews && record.status !== 'dead') {
+    // Launched, and ended, before the daemon could record even the start.
+    recordExit(deps, record.id, recordedExit(report));
+  } else if (record.status === 'exited' && record.hostConfig.AutoRemove) {
+    removeAfterExit(deps, record.id);
+  }
+}
+
+/** The host stopped, or the supervisor was killed (and the container with it, PR_SET_PDEATHSIG). */
+function unknownExit(): ReturnType<typeof recordedExit> {
+  return {
+    exitCode: 255,
+    exitSignal: null,
+    oomKilled: false,
+    startedAtNs: null,
+    finishedAtNs: nowNs(),
+    error:
+      'the container ended while tsd was not running, and its exit was not recorded: the host was stopped, or its supervisor killed',
+  };
+}
+
+/** What a launch that was cut short, or a supervisor that was killed, leaves: cgroups and the socket. */
+function removeStaleFiles(deps: ReconcileDeps, record: ContainerRecord): void {
+  const { runtimeDirectory } = containerFiles(deps.roots, record.id);
+  if (!existsSync(runtimeDirectory)) return;
+  const removal = deps.running
+    .cleanup(record.id)
+    .then(() => deps.cgroups.remove(record.id))
+    .then(() => rm(runtimeDirectory, { recursive: true, force: true }))
+    .catch((error: unknown) =>
+      deps.log.error({ containerId: record.id, err: error }, 'the remains of a launch could not be removed'),
+    );
+  deps.running.setCleanup(record.id, removal);
+}
+
+/** Directories without a row: a create that was cut short before its commit point, or a removal after it. */
+function removeOrphans(deps: ReconcileDeps): void {
+  for (const name of readdirSync(containersDirectory(deps.roots))) {
+    if (deps.store.byId(name) !== undefined) continue;
+    deps.log.info({ containerId: name }, 'removing the directory of a container that does not exist');
+    deps.trash.discard(`${containersDirectory(deps.roots)}/${name}`);
+  }
+  const known = new Set(deps.store.list().map(({ id }) => runtimeName(id)));
+  for (const name of readdirSync(runtimeDirectories(deps.roots))) {
+    if (known.has(name)) continue;
+    rm(`${runtimeDirectories(deps.roots)}/${name}`, { recursive: true, force: true }).catch((error: unknown) =>
+      deps.log.error({ name, err: error }, 'a runtime directory could not be removed'),
+    );
+  }
+}
+
+/** Restart policies outlive the daemon (and the host's boot). */
+function startAgain(deps: ReconcileDeps, record: ContainerRecord): void {
+  const { id, status, hostConfig, stopRequested } = record;
+  if (status === 'restarting') {
+    // recordExit has scheduled those that it found just now.
+    if (deps.restartTimers.previousDelayMs(id) === 0) deps.restartTimers.schedule(id, 0);
+    return;
+  }
+  if (status !== 'exited' || !startsWithDaemon(hostConfig.RestartPolicy, stopRequested)) return;
+  startContainer(deps, id).catch((error: unknown) =>
+    deps.log.error({ containerId: id, err: error }, 'a container could not be started with the daemon'),
+  );
+}

@@ -1,0 +1,104 @@
+/** Removes containers. Their files are only renamed here; the trash deletes them in the background. */
+import { rm } from 'node:fs/promises';
+import { TsdError } from '@tsd/shared/errors';
+import type { ContainerRecord } from './container.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import { containerFiles } from './container-paths.ts';
+import { isRunning, nextStatus } from './lifecycle.ts';
+
+export type RemoveDeps = Pick<
+  ContainerDeps,
+  | 'cgroups'
+  | 'idRanges'
+  | 'imageReleased'
+  | 'locks'
+  | 'log'
+  | 'pendingAttaches'
+  | 'restartTimers'
+  | 'roots'
+  | 'running'
+  | 'store'
+  | 'trash'
+  | 'waiters'
+>;
+
+const SIGKILL = 9;
+
+/**
+ * Removes a container; with `force` one that runs is killed first. Can be repeated after a failure.
+ *
+ * @throws TsdError `not_found`, `conflict` when it runs (Docker's text)
+ */
+export async function removeContainer(
+  deps: RemoveDeps,
+  reference: string,
+  options: { readonly force: boolean },
+): Promise<void> {
+  const { id, name } = deps.store.lookup(reference);
+  if (options.force) {
+    // Before the lock: a stop with a long grace period may hold it.
+    deps.restartTimers.cancel(id);
+    await killAndWait(deps, id);
+  }
+  await deps.locks.run(id, async () => {
+    // A start may have come between.
+    if (options.force) await killAndWait(deps, id);
+    const record = deps.store.byId(id);
+    // Someone else, or --rm, removed it meanwhile: it is gone, as was asked.
+    if (record === undefined) return;
+    if (isRunning(record.status)) {
+      throw new TsdError(
+        'conflict',
+        `cannot remove container "/${name}": container is ${record.status}: stop the container before removing or force remove`,
+      );
+    }
+    if (record.status === 'restarting' && !options.force) {
+      throw new TsdError(
+        'conflict',
+        `cannot remove container "/${name}": container is restarting: stop the container before removing or force remove`,
+      );
+    }
+    await removeLocked(deps, record);
+  });
+}
+
+/**
+ * The work of a removal, for callers that hold the container's lock; it does not run. Order: status `removing`, cgroups,
+ * directory to the trash, row. Whoever repeats it after a crash finds the rest to do.
+ */
+export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): Promise<void> {
+  const { id } = record;
+  const status = nextStatus(record.status, 'remove');
+  if (status === null) throw new Error(`the container ${id} is ${record.status}: it cannot be removed`);
+  deps.restartTimers.cancel(id);
+  if (record.status !== status) deps.store.update(id, { status });
+  try {
+    await deps.running.cleanup(id);
+    await deps.cgroups.remove(id);
+    const files = containerFiles(deps.roots, id);
+    deps.trash.discard(files.directory);
+    deps.store.delete(id);
+    if (record.idRange !== null) deps.idRanges.release(record.idRange);
+    rm(files.runtimeDirectory, { recursive: true, force: true }).catch((error: unknown) =>
+      deps.log.error({ containerId: id, err: error }, 'a runtime directory could not be removed'),
+    );
+  } catch (error) {
+    deps.store.update(id, { status: 'dead', error: error instanceof Error ? error.message : String(error) });
+    throw error;
+  }
+  for (const client of deps.pendingAttaches.take(id)) client.close();
+  deps.waiters.removed(id, { exitCode: record.exitCode, error: record.error });
+  deps.imageReleased(record.imageId);
+}
+
+async function killAndWait(deps: RemoveDeps, id: string): Promise<void> {
+  const running = deps.running.get(id);
+  if (running === undefined) return;
+  const record = deps.store.byId(id);
+  if (record !== undefined && isRunning(record.status)) deps.store.update(id, { stopRequested: true });
+  await running.supervisor.signal(SIGKILL).catch((error: unknown) => {
+    // It may have ended meanwhile, which `ended` tells.
+    deps.log.debug({ containerId: id, err: error }, 'the signal of a forced removal was not delivered');
+  });
+  await running.ended;
+}

@@ -1,0 +1,173 @@
+/**
+ * Starts a container's process. The order in which things become visible, and what a daemon killed in between leaves, is
+ * written down in docs/lifecycle.md.
+ */
+import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { TsdError } from '@tsd/shared/errors';
+import { LaunchError } from '../runtime/launch-error.ts';
+import type { LaunchPlan, Slot } from '../runtime/launch-plan.ts';
+import type { LayerLease } from '../runtime/layer-mounts.ts';
+import type { Supervisor } from '../runtime/supervisor.ts';
+import { handOver } from './attach-container.ts';
+import type { ContainerRecord } from './container.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import { containerLaunchInput } from './container-launch-input.ts';
+import { type ContainerFiles, containerFiles } from './container-paths.ts';
+import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
+import { isRunning, transition } from './lifecycle.ts';
+import { networkFiles, readHostNetworkFiles } from './network-files.ts';
+import type { AttachedClient } from './pending-attaches.ts';
+import { removeLocked } from './remove-container.ts';
+import { timestampOfNs } from './timestamp.ts';
+
+export type StartDeps = HandleExitDeps &
+  Pick<ContainerDeps, 'images' | 'layerMounts' | 'launcher' | 'planning' | 'pendingAttaches'>;
+
+/**
+ * Starts a container that is created or exited.
+ *
+ * @returns false when it was running already (Docker's 304)
+ * @throws TsdError `not_found`, `conflict` when it is paused or being removed, `bad_parameter` when its command cannot be
+ *   executed, `internal` for a step that the kernel refused
+ */
+export async function startContainer(deps: StartDeps, reference: string): Promise<boolean> {
+  const { id } = deps.store.lookup(reference);
+  return await deps.locks.run(id, async () => {
+    const record = deps.store.lookup(id);
+    checkStartable(record);
+    if (record.status === 'running') return false;
+    deps.restartTimers.cancel(id);
+    await startLocked(deps, record, { restartCount: 0 });
+    return true;
+  });
+}
+
+/** The work of a start, for callers that hold the container's lock. Keeps `restartCount`. */
+export async function startLocked(
+  deps: StartDeps,
+  record: ContainerRecord,
+  options: { readonly restartCount: number },
+): Promise<void> {
+  const { id } = record;
+  await deps.running.cleanup(id);
+  const files = containerFiles(deps.roots, id);
+  const waiting = deps.pendingAttaches.take(id);
+  const clients: AttachedClient[] = [];
+  let lease: LayerLease | undefined;
+  try {
+    const image = deps.images.get(record.imageId);
+    if (image === null) throw new TsdError('not_found', `No such image: ${record.imageReference}`);
+    lease = deps.layerMounts.acquire(image.diffIds);
+    const accounts = deps.planning.readAccounts(lease.descriptors, files.upper);
+    makeStartFiles(record, files);
+    const layerCount = lease.descriptors.length;
+    const { plan, warnings } = deps.planning.planLaunch(
+      containerLaunchInput(record, files, deps.planning, { layerCount, accounts }),
+    );
+    for (const warning of warnings) deps.log.warn({ containerId: id, warning }, 'the host cannot apply a setting');
+    for (const client of waiting) {
+      if (!client.gone.aborted) clients.push(client.detach());
+    }
+    const supervisor = await launch(deps, id, plan, new Map(lease.descriptors.entries()), clients);
+    const running = deps.store.update(id, {
+      status: transition(record.status, 'start'),
+      pid: supervisor.pid,
+      pidStartTicks: readStartTicks(supervisor.pid),
+      startedAt: timestampOfNs(supervisor.startedAtNs),
+      finishedAt: null,
+      exitCode: 0,
+      exitSignal: null,
+      oomKilled: false,
+      error: '',
+      stopRequested: false,
+      restartCount: options.restartCount,
+    });
+    superviseContainer(deps, running, supervisor);
+    // Those who came while the launch was under way.
+    for (const client of deps.pendingAttaches.take(id)) await handOver(deps.log, id, supervisor, client);
+  } catch (error) {
+    for (const client of waiting) client.close();
+    await recordStartFailure(deps, record, error);
+    throw error instanceof LaunchError ? error.toUserError() : error;
+  } finally {
+    // The launcher has clones of the mounts.
+    lease?.release();
+    // The supervisor has duplicates; where the start failed, this closes the connections.
+    for (const client of clients) client.release();
+  }
+}
+
+function checkStartable(record: ContainerRecord): void {
+  if (record.status === 'paused') {
+    throw new TsdError('conflict', 'cannot start a paused container, try unpause instead');
+  }
+  if (record.status === 'removing' || record.status === 'dead') {
+    throw new TsdError('conflict', 'container is marked for removal and cannot be started');
+  }
+}
+
+async function launch(
+  deps: StartDeps,
+  id: string,
+  plan: LaunchPlan,
+  descriptors: ReadonlyMap<Slot, number>,
+  clients: readonly AttachedClient[],
+): Promise<Supervisor> {
+  return await deps.launcher.launch(plan, {
+    descriptors,
+    attach: clients.map((client) => client.request),
+    onWarning: ({ step, errnoName, detail }) =>
+      deps.log.warn(
+        { containerId: id, step: step === null ? null : plan.steps[step]?.op, errno: errnoName, detail },
+        'something optional failed',
+      ),
+  });
+}
+
+/** Docker keeps the status (created or exited) and shows the error and its exit code; --rm removes the container. */
+async function recordStartFailure(deps: StartDeps, record: ContainerRecord, error: unknown): Promise<void> {
+  const { id } = record;
+  deps.log.warn({ containerId: id, err: error }, 'a container could not be started');
+  await deps.cgroups.remove(id).catch((cause: unknown) => {
+    deps.log.error({ containerId: id, err: cause }, 'the cgroups of a failed start could not be removed');
+  });
+  const failed = deps.store.update(id, {
+    // Only a restart's state does not outlive its failure.
+    status: record.status === 'restarting' ? transition('restarting', 'stop-restarting') : record.status,
+    exitCode: error instanceof LaunchError ? error.exitCode : 128,
+    error:
+      error instanceof LaunchError
+        ? error.toUserError().message
+        : String(error instanceof Error ? error.message : error),
+  });
+  deps.waiters.exited(id, { exitCode: failed.exitCode, error: failed.error });
+  if (record.hostConfig.AutoRemove && !isRunning(failed.status)) await removeLocked(deps, failed);
+}
+
+function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
+  mkdirSync(files.runtimeDirectory, { recursive: true, mode: 0o700 });
+  const texts = networkFiles(record, readHostNetworkFiles());
+  const rootId = record.idRange ?? 0;
+  for (const [path, text] of [
+    [files.hosts, texts.hosts],
+    [files.hostname, texts.hostname],
+    [files.resolvConf, texts.resolvConf],
+  ] as const) {
+    writeFileSync(path, text, { mode: 0o644 });
+    chownSync(path, rootId, rootId);
+  }
+}
+
+/** Field 22 of /proc/PID/stat, proc_pid_stat(5); null when the process is gone already. */
+export function readStartTicks(pid: number): number | null {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return null;
+    throw error;
+  }
+  // The second field, the command, may hold blanks and parentheses.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[19]);
+}

@@ -1,0 +1,54 @@
+/**
+ * Deletes directories in the background: a removed container's files can be many, and nobody has to wait for them. They
+ * are first renamed into the trash, which is atomic; what a killed daemon leaves there the next one deletes.
+ */
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { Log } from './container-deps.ts';
+
+export interface Trash {
+  /** Moves the directory (or file) to the trash and starts to delete it. Does nothing where it is missing. */
+  discard(path: string): void;
+  /** Deletes what earlier daemons left. */
+  empty(): void;
+  /** Resolves when nothing is being deleted: for an orderly end and for tests. */
+  idle(): Promise<void>;
+}
+
+/** @param directory on the same file system as what is discarded; made where missing */
+export function createTrash(directory: string, log: Log): Trash {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  let tail: Promise<void> = Promise.resolve();
+  let sequence = 0;
+
+  // One at a time: deleting is work for the file system's journal, and containers that start come first.
+  function deleteLater(path: string): void {
+    tail = tail.then(() =>
+      rm(path, { recursive: true, force: true }).catch((error: unknown) => {
+        log.error(
+          { err: error, path },
+          'a removed directory could not be deleted: it is tried again at the next start',
+        );
+      }),
+    );
+  }
+
+  return {
+    discard(path) {
+      sequence += 1;
+      const target = `${directory}/${basename(path)}.${process.pid}.${sequence}`;
+      try {
+        renameSync(path, target);
+      } catch (error) {
+        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+        throw error;
+      }
+      deleteLater(target);
+    },
+    empty() {
+      for (const name of readdirSync(directory)) deleteLater(`${directory}/${name}`);
+    },
+    idle: () => tail,
+  };
+}
