@@ -65,8 +65,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
     const supervisor = await launcher.launch(plan, { descriptors, attach: [] });
     const report = await supervisor.exited;
     const elapsed = performance.now() - startedAt;
-    if (report.kind !== 'exited' || report.code !== 0)
-      throw new Error(`true ended with ${report.kind} ${report.code}`);
+    if (report.kind !== 'exited' || report.code !== 0) throw new Error(`true ended with ${report.kind} ${report.code}`);
     if (host.cgroups !== null) {
       if (containerProcesses(host.cgroups, id).length > 0) throw new Error('a process outlived its supervisor');
       await removeContainerCgroups(host.cgroups, id);
