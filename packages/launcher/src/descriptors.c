@@ -4,6 +4,14 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+int reserve_fixed_places(int placeholder)
+{
+    for (int fd = PLAN_FD + 1; fd < FIRST_FREE_FD; fd++)
+        if (dup3(placeholder, fd, O_CLOEXEC) < 0)
+            return -1;
+    return 0;
+}
+
 int move_descriptor(int from, int to)
 {
     if (from == to)

@@ -11,12 +11,9 @@ struct launch {
     const struct plan *plan;
     pid_t child;            /* as the launcher sees it; 0 before `clone` */
     bool in_child;          /* this is the child */
-    bool new_user_namespace; /* the child must become the root of it before its first step */
-    bool new_mount_namespace;
+    bool new_user_namespace; /* the child becomes its root before its first step but enter-cgroup */
     bool stdio_made;
-    uint32_t index; /* of the step being executed */
     uint32_t umask;
-    int exec_label_error; /* why EXEC_LABEL_FD could not be opened */
 };
 
 /* Executes one step in this process. Returns -1 with errno and perhaps a detail. `clone` returns in both processes;
@@ -65,11 +62,11 @@ int become_namespace_root(void);
 int step_set_rlimit(const struct launch *launch, const struct step *step);
 int step_set_oom_score_adj(const struct launch *launch, const struct step *step);
 int step_new_session_keyring(void);
-int step_set_exec_label(const struct launch *launch, const struct step *step);
+int step_set_exec_label(const struct step *step);
 int step_set_no_new_privileges(void);
 int step_set_seccomp(const struct step *step);
 int step_change_directory(const struct step *step);
-int open_exec_label(struct launch *launch);
+int open_exec_label(const struct launch *launch);
 int protect_child(void); /* no dump or trace, and death with the launcher */
 
 /* credentials.c */

@@ -68,7 +68,9 @@ static void leave_daemon(void)
     for (int fd = 0; fd <= 2; fd++)
         if (null < 0 || (fd != null && dup3(null, fd, O_CLOEXEC) < 0))
             fail_now("/dev/null");
-    if (null > 2)
+    if (reserve_fixed_places(0) < 0)
+        fail_now("/dev/null");
+    if (null >= FIRST_FREE_FD)
         close(null);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < LEAST_OPEN_FILES) {
         files.rlim_cur = files.rlim_max < LEAST_OPEN_FILES ? files.rlim_max : LEAST_OPEN_FILES;

@@ -38,9 +38,10 @@ static int cover(int source, int target, unsigned clone_flags, const struct moun
 /* /dev/null of this root: the device, not whatever has its name. Kept for the next file. */
 static int null_device(void)
 {
+    static bool kept;
     struct stat status;
 
-    if (fcntl(MASK_FILE_FD, F_GETFD) >= 0)
+    if (kept)
         return MASK_FILE_FD;
     int fd = openat2(AT_FDCWD, "/dev/null", O_PATH, RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
     if (fd < 0)
@@ -49,13 +50,16 @@ static int null_device(void)
         close(fd);
         return errno = ENODEV, -1;
     }
+    kept = true;
     return move_descriptor(fd, MASK_FILE_FD);
 }
 
 /* Covers the first directory with a new tmpfs; later ones with clones of that mount. */
 static int cover_directory(int target)
 {
-    if (fcntl(MASK_DIRECTORY_FD, F_GETFD) >= 0)
+    static bool kept;
+
+    if (kept)
         return cover(MASK_DIRECTORY_FD, target, 0, NULL);
     int context = fsopen("tmpfs", FSOPEN_CLOEXEC), mount = -1;
     if (context < 0)
@@ -71,6 +75,7 @@ static int cover_directory(int target)
     errno = error;
     if (mount < 0 || move_mount(mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
         return -1;
+    kept = true;
     return move_descriptor(mount, MASK_DIRECTORY_FD);
 }
 

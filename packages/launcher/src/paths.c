@@ -120,8 +120,15 @@ int open_or_make(const struct launch *launch, const struct plan_path *at, uint8_
     while (length > 1 && path[length - 1] == '/')
         path[--length] = 0;
 
-    int parent = open_start(launch, at->base, path), links = 0;
-    for (size_t done = 0; parent >= 0;) {
+    /* most often only the last component is missing */
+    const char *slash = strrchr(path, '/');
+    size_t done = slash ? (size_t)(slash - path) : 0;
+    int parent = done ? open_prefix(launch, at->base, path, done, O_PATH | O_DIRECTORY) : -1, links = 0;
+    if (parent < 0) {
+        done = 0;
+        parent = open_start(launch, at->base, path);
+    }
+    while (parent >= 0) {
         size_t start = done;
         while (path[start] == '/')
             start++;

@@ -53,7 +53,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_SET_OOM_SCORE_ADJ: return step_set_oom_score_adj(launch, step);
     case OP_OPEN_PTY: return step_open_pty(launch, step);
     case OP_NEW_SESSION_KEYRING: return step_new_session_keyring();
-    case OP_SET_EXEC_LABEL: return step_set_exec_label(launch, step);
+    case OP_SET_EXEC_LABEL: return step_set_exec_label(step);
     case OP_SET_NO_NEW_PRIVILEGES: return step_set_no_new_privileges();
     case OP_SET_CREDENTIALS: return step_set_credentials(launch, step);
     case OP_SET_SECCOMP: return step_set_seccomp(step);
@@ -85,12 +85,14 @@ _Noreturn void run_child(struct launch *launch)
             const struct step *step = &plan->steps[i];
             clear_detail();
             /* cgroups are entered with the launcher's own ids: PROTOCOL.md, enter-cgroup */
-            bool becomes_root = first && step->op != OP_ENTER_CGROUP;
-            int result = becomes_root && launch->new_user_namespace ? become_namespace_root() : 0;
+            int result = 0;
+            if (launch->new_user_namespace && step->op != OP_ENTER_CGROUP) {
+                launch->new_user_namespace = false;
+                result = become_namespace_root();
+            }
             if (result == 0)
                 result = run_step(launch, step);
-            first = first && !becomes_root;
-            if (result == 0)
+            if (result >= 0)
                 continue;
             struct failure failure = failure_of(i, step);
             send_baton(CHILD_BATON_FD, step->optional ? BATON_WARNING : BATON_FAILED, &failure);
@@ -191,10 +193,7 @@ static int prepare(const struct plan *plan)
     umask(0);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
-    /* ends[0] may sit where the other is to go: FIRST_HOST_FD is above both only by chance, so take care of the order */
-    int spare = fcntl(ends[1], F_DUPFD_CLOEXEC, LAST_SLOT_FD + 1);
-    close(ends[1]);
-    if (spare < 0 || move_descriptor(ends[0], HOST_BATON_FD) < 0 || move_descriptor(spare, CHILD_BATON_FD) < 0)
+    if (move_descriptor(ends[0], HOST_BATON_FD) < 0 || move_descriptor(ends[1], CHILD_BATON_FD) < 0)
         return -1;
     int self = pidfd_open(getpid(), 0);
     if (self < 0 || move_descriptor(self, LAUNCHER_PIDFD) < 0)

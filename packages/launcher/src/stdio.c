@@ -1,7 +1,6 @@
 /* The container process' stdin, stdout and stderr: pipes, or a terminal. The child makes them, so that they are its root's. */
 #include <errno.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -56,42 +55,10 @@ int give_stdio_to(const struct launch *launch, uid_t uid)
     return 0;
 }
 
-/* The terminal is the container's console too, as under runc. */
-static int cover_console(int root, unsigned number)
-{
-    char path[32];
-
-    set_detail("/dev/console", NULL);
-    join_text(path, sizeof path, "dev/pts/", decimal(number), NULL);
-    int node = openat2(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-    if (node < 0)
-        return -1;
-    int tree = open_tree(node, "", AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    close(node);
-    if (tree < 0)
-        return -1;
-    int target = openat2(root, "dev/console", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-    if (target < 0 && errno == ENOENT) {
-        int devices = openat2(root, "dev", O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-        if (devices >= 0 && mknodat(devices, "console", S_IFREG | 0600, 0) == 0)
-            target = openat2(devices, "console", O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
-        if (devices >= 0)
-            close(devices);
-    }
-    int result = target < 0 ? -1 : move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-    int error = errno;
-    close(tree);
-    if (target >= 0)
-        close(target);
-    errno = error;
-    return result;
-}
-
 int step_open_pty(struct launch *launch, const struct step *step)
 {
     const struct winsize size = {.ws_row = step->pty.rows, .ws_col = step->pty.columns};
     struct statfs file_system;
-    unsigned number;
     int unlock = 0, root = slot_fd(step->slot);
 
     set_detail("dev/pts/ptmx", NULL);
@@ -103,12 +70,12 @@ int step_open_pty(struct launch *launch, const struct step *step)
         return errno = ENODEV, -1;
     }
     if (move_descriptor(master, STDIN_WRITE_FD) < 0 || ioctl(STDIN_WRITE_FD, TIOCSPTLCK, &unlock) < 0 ||
-        ioctl(STDIN_WRITE_FD, TIOCGPTN, &number) < 0 || ioctl(STDIN_WRITE_FD, TIOCSWINSZ, &size) < 0)
+        ioctl(STDIN_WRITE_FD, TIOCSWINSZ, &size) < 0)
         return -1;
     /* by the master, not by a path that might be something else */
     int slave = ioctl(STDIN_WRITE_FD, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (slave < 0 || move_descriptor(slave, CHILD_STDIN_FD) < 0)
         return -1;
     launch->stdio_made = true;
-    return launch->new_mount_namespace ? cover_console(root, number) : 0;
+    return 0;
 }

@@ -2,12 +2,14 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/vfs.h>
 
 #include "descriptors.h"
 #include "failure.h"
@@ -42,7 +44,7 @@ int step_new_session_keyring(void)
 
 /* A process may write only its own label, but the child may not open its /proc (it cannot be dumped, so the files are the
  * host root's). The launcher opens it for the child. */
-int open_exec_label(struct launch *launch)
+int open_exec_label(const struct launch *launch)
 {
     for (uint32_t i = 0; i < launch->plan->step_count; i++) {
         const struct step *step = &launch->plan->steps[i];
@@ -53,24 +55,24 @@ int open_exec_label(struct launch *launch)
             fd = open_child_proc(launch, "attr/apparmor/exec", O_WRONLY);
         if (fd < 0)
             fd = open_child_proc(launch, "attr/exec", O_WRONLY);
-        launch->exec_label_error = fd < 0 ? errno : 0;
         return fd < 0 ? 0 : move_descriptor(fd, EXEC_LABEL_FD);
     }
     return 0;
 }
 
-int step_set_exec_label(const struct launch *launch, const struct step *step)
+int step_set_exec_label(const struct step *step)
 {
     char text[PATH_LIMIT + 8];
 
-    (void)launch;
+    struct statfs file_system;
+
     set_detail(step->exec_label.label, NULL);
+    /* the launcher could not open it: no such security module */
+    if (fstatfs(EXEC_LABEL_FD, &file_system) < 0 || file_system.f_type != PROC_SUPER_MAGIC)
+        return errno = EOPNOTSUPP, -1;
     size_t length = join_text(text, sizeof text, step->exec_label.module == LABEL_APPARMOR ? "exec " : "",
                               step->exec_label.label, NULL);
-    int result = write_once(EXEC_LABEL_FD, text, length);
-    if (result < 0 && errno == EBADF)
-        errno = EOPNOTSUPP;
-    return result;
+    return write_once(EXEC_LABEL_FD, text, length);
 }
 
 int step_set_no_new_privileges(void)

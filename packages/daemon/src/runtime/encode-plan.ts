@@ -27,7 +27,7 @@ const OPS: Readonly<Record<Step['op'], { readonly number: number; readonly side:
   symlink: { number: 2, side: 'both' },
   mknod: { number: 3, side: 'both' },
   'write-file': { number: 4, side: 'both' },
-  'enter-cgroup': { number: 5, side: 'host' },
+  'enter-cgroup': { number: 5, side: 'both' },
   'open-path': { number: 6, side: 'both' },
   'open-pidfd': { number: 7, side: 'host' },
   'open-child-namespace': { number: 8, side: 'host' },
