@@ -36,12 +36,12 @@ const isIntegration = (file: string): boolean => file.startsWith('test/');
 
 if (values.checks) {
   heading('format, lint, import rules, types');
-  for (const [name, script] of [
-    ['format and lint', 'lint'],
-    ['import rules', 'imports'],
-    ['types', 'types'],
+  for (const [name, command] of [
+    ['format and lint', ['npm', 'run', '--silent', 'lint']],
+    ['import rules', ['npm', 'run', '--silent', 'imports']],
+    ['types', ['scripts/turbo', 'run', 'types', '--continue', '--output-logs=errors-only']],
   ] as const) {
-    report(await runCommand(name, ['npm', 'run', '--silent', script], root));
+    report(await runCommand(name, command, root));
   }
 }
 
