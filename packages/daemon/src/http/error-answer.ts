@@ -29,8 +29,8 @@ export function sendError(error: unknown, request: FastifyRequest, reply: Fastif
   const { status, message, unexpected } = errorAnswer(error, request.id);
   if (unexpected) request.log.error({ err: error }, 'request failed');
   else request.log.debug({ status, message }, 'request refused');
-  // The request's body may still be on its way; the client must not have to send all of it to read the refusal.
-  if (!request.raw.complete && status >= 400) reply.header('connection', 'close');
+  // A client that is still sending would find the connection broken before it reads the refusal: what it sends is dropped.
+  if (!request.raw.complete) request.raw.resume();
   if (status === 304) return reply.code(304).send();
   return reply.code(status).send({ message });
 }

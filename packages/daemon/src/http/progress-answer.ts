@@ -27,6 +27,8 @@ export async function answerWithProgress(
     await work(emit);
   } catch (error) {
     if (stream === null) throw error;
+    // What the client still sends is dropped: it must not find the connection broken before it reads the error.
+    reply.request.raw.resume();
     const { message, unexpected } = errorAnswer(error, reply.request.id);
     if (unexpected) reply.log.error({ err: error }, 'request failed after its answer had begun');
     emit({ errorDetail: { message }, error: message });
