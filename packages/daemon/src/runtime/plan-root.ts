@@ -2,13 +2,13 @@
 import { hostId, type LaunchContext } from './launch-context.ts';
 import type { FsOption, Slot, Step } from './launch-plan.ts';
 
-/** Host side, before `clone`: the container's writable directories. */
+/** Host side, before `clone`: the container's writable directories, which are there already at a restart. */
 export function planUpperDirectories(context: LaunchContext): Step[] {
   const owner = hostId(context, 0);
   const { upper, work } = context.input.paths;
   return [
-    { op: 'mkdir', side: 'host', at: { path: upper }, mode: 0o755, uid: owner, gid: owner },
-    { op: 'mkdir', side: 'host', at: { path: work }, mode: 0o700 },
+    { op: 'mkdir', side: 'host', at: { path: upper }, mode: 0o755, parents: true, uid: owner, gid: owner },
+    { op: 'mkdir', side: 'host', at: { path: work }, mode: 0o700, parents: true },
   ];
 }
 
