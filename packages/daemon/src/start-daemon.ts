@@ -21,6 +21,7 @@ import { systemRoutes } from './http/routes/system.ts';
 import { createServer } from './http/server.ts';
 import { createImageStore } from './images/image-store.ts';
 import { describeReconciledImages, reconcileImages } from './images/reconcile-images.ts';
+import { removeHiddenImages } from './images/remove-image.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
@@ -72,7 +73,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
 
   const launcherPath = config.launcherPath ?? LAUNCHER;
   const launcher = createLauncher({ launcherPath });
-  const containers = createContainerDeps({ config, log, db, host, images, layerMounts, launcher });
+  const imageReleased = () => {
+    removeHiddenImages({ store: images, imageUsers }).catch((error: unknown) =>
+      log.error({ err: error }, 'an image that only a removed container kept could not be removed'),
+    );
+  };
+  const containers = createContainerDeps({ config, log, db, host, images, layerMounts, launcher, imageReleased });
   const imageUsers = (imageId: string) =>
     containers.store
       .list()
@@ -107,6 +113,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   return {
     async close() {
       await server.close();
+      containers.restartTimers.close();
       for (const [, { supervisor }] of containers.running.entries()) supervisor.disconnect();
       await containers.trash.idle();
       layerMounts.close();
@@ -127,9 +134,11 @@ interface ContainerParts {
   readonly images: ContainerDeps['images'];
   readonly layerMounts: ContainerDeps['layerMounts'];
   readonly launcher: ContainerDeps['launcher'];
+  readonly imageReleased: ContainerDeps['imageReleased'];
 }
 
-function createContainerDeps({ config, log, db, host, images, layerMounts, launcher }: ContainerParts): ContainerDeps {
+function createContainerDeps(parts: ContainerParts): ContainerDeps {
+  const { config, log, db, host, images, layerMounts, launcher, imageReleased } = parts;
   const store = createContainerStore(db);
   const { cgroups } = host;
   const planning: LaunchPlanning = {
@@ -157,6 +166,7 @@ function createContainerDeps({ config, log, db, host, images, layerMounts, launc
     restartTimers: createRestartTimers(),
     trash: createTrash(join(config.dataRoot, 'trash'), log),
     images,
+    imageReleased,
     layerMounts,
     launcher,
     planning,
