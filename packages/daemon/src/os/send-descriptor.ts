@@ -21,7 +21,7 @@ const messageHeader = koffi.struct({
   controlLength: 'size_t',
   flags: 'int',
 });
-const sendmsg = libc.func('sendmsg', 'ssize_t', ['int', koffi.pointer(messageHeader), 'int']);
+const sendmsg = libc.func('sendmsg', 'long', ['int', koffi.pointer(messageHeader), 'int']);
 
 /**
  * Sends bytes with a descriptor on the first of them, without waiting. Returns how many bytes were taken; the descriptor
