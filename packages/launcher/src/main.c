@@ -157,7 +157,6 @@ static void prepare(const struct supervisor_plan *plan)
 {
     char log_name[256];
 
-    supervisor.tty = plan->tty;
     supervisor.stdin_once = plan->stdin_once && !plan->tty;
     if (open_directory_of(plan->exit_file, EXIT_DIRECTORY_FD, supervisor.exit_name, sizeof supervisor.exit_name) < 0)
         fail_now(plan->exit_file);
@@ -238,6 +237,7 @@ int main(int argc, char **argv, char **env)
         fail(&failure);
     }
     close_unnamed_slots(&plan);
+    supervisor.tty = plan.supervisor.tty; /* clients that attach before START ask for it */
     await_start();
     prepare(&plan.supervisor);
     if (run_plan(&launch, warn, &failure) < 0)
