@@ -273,6 +273,30 @@ t.test('while another load needs the same layer, a failed one does not take it a
   t.same(await bench.layerStore.list(), [digestOf(layer)]);
 });
 
+t.test('a disk that fills up ends the load at once', async (t) => {
+  const bench = imageBench();
+  t.teardown(bench.close);
+  const full = new TsdError('insufficient_storage', 'no space left in the data root for the layer');
+  let ingests = 0;
+  const layerStore = {
+    ingest: async (source: AsyncIterable<Uint8Array>): Promise<never> => {
+      ingests++;
+      for await (const _piece of source);
+      throw full;
+    },
+  };
+  let pieces = 0;
+  const source = async function* (): AsyncGenerator<Buffer> {
+    for await (const piece of inPieces(await tarOf(dockerMembers([layer, other, layer, other, layer])), 512)) {
+      pieces++;
+      yield piece;
+    }
+  };
+  await t.rejects(loadImage({ store: bench.store, layerStore }, source()), full);
+  t.ok(ingests <= 2, 'at most the next one had begun');
+  t.ok(pieces < 20, 'the rest is not read');
+});
+
 t.test('a client that goes away in the middle', async (t) => {
   const bench = imageBench();
   t.teardown(bench.close);

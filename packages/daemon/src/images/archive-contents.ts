@@ -11,7 +11,7 @@ import { type ArchiveMember, readArchive } from './archive-reader.ts';
 import type { ByteStream } from './byte-stream.ts';
 import { type ImageStore, type LayerRecord, layerRecord } from './image-store.ts';
 import { MAX_JSON_BYTES } from './parse-json.ts';
-import { SNIFF_BYTES, sniffContent } from './sniff-content.ts';
+import { type ContentKind, SNIFF_BYTES, sniffContent } from './sniff-content.ts';
 
 /** All documents of one archive together. */
 const MAX_DOCUMENTS_BYTES = 64 * 1024 * 1024;
@@ -50,80 +50,105 @@ export interface ReadContentsDeps {
 }
 
 /**
- * Reads the whole archive.
+ * Reads the whole archive. The end of a layer's ingest (its image is made, its files go to the disk) overlaps with the
+ * reading of what follows; all of it is over when this returns or throws.
  *
  * @throws TsdError `bad_parameter` when the archive itself is damaged or hostile; whatever the layer store throws that is
  *   not about the layer's content (no space left).
  */
 export async function readArchiveContents(deps: ReadContentsDeps, stream: ByteStream): Promise<ArchiveContents> {
-  const blobs = new Map<string, ArchiveBlob>();
-  const byDigest = new Map<string, ArchiveBlob>();
+  const found: FoundBlob[] = [];
   const links = new Map<string, string>();
+  const failed = Promise.withResolvers<never>();
+  // Seen by whichever race is on, if any.
+  failed.promise.catch(() => undefined);
   let documentBytes = 0;
   let fault: TsdError | null = null;
-  for await (const member of readArchive(stream)) {
-    if (member.kind !== 'file') {
-      if (blobs.has(member.path) || links.has(member.path)) throw duplicate(member.path);
-      if (member.linkPath === null) {
-        fault ??= new TsdError('bad_parameter', `the archive's link ${JSON.stringify(member.path)} leads out of it`);
+  try {
+    for await (const member of readArchive(stream)) {
+      const { path, content } = member;
+      if (member.kind !== 'file') {
+        if (links.has(path)) throw duplicate(path);
+        if (member.linkPath === null) {
+          fault ??= new TsdError('bad_parameter', `the archive's link ${JSON.stringify(path)} leads out of it`);
+        }
+        links.set(path, member.linkPath ?? '');
+        continue;
       }
-      links.set(member.path, member.linkPath ?? '');
-      continue;
-    }
-    const blob = await readBlob(deps, member);
-    if (blob.kind === 'document') {
-      documentBytes += blob.bytes.length;
-      if (documentBytes > MAX_DOCUMENTS_BYTES) {
-        throw new TsdError('bad_parameter', `the archive holds more than ${MAX_DOCUMENTS_BYTES} bytes of documents`);
+      const kind = sniffContent(await content.peek(SNIFF_BYTES));
+      if (kind === 'tar' || kind === 'gzip' || kind === 'zstd') {
+        const blob = readLayer(deps, member);
+        blob.catch(failed.reject);
+        found.push({ path, blob });
+        await Promise.race([blob, content.allTaken(), failed.promise]);
+      } else {
+        const blob = await readDocument(member, kind);
+        if (blob.kind === 'document') documentBytes += blob.bytes.length;
+        if (documentBytes > MAX_DOCUMENTS_BYTES) {
+          throw new TsdError('bad_parameter', `the archive holds more than ${MAX_DOCUMENTS_BYTES} bytes of documents`);
+        }
+        found.push({ path, blob });
       }
     }
-    const former = blobs.get(member.path);
-    if (links.has(member.path) || (former !== undefined && !sameBlob(former, blob))) throw duplicate(member.path);
-    blobs.set(member.path, blob);
+  } catch (error) {
+    stream.abandon(error);
+    throw error;
+  } finally {
+    await Promise.allSettled(found.map(({ blob }) => blob));
+  }
+  return { fault, ...(await indexBlobs(found, links)) };
+}
+
+interface FoundBlob {
+  readonly path: string;
+  readonly blob: ArchiveBlob | Promise<ArchiveBlob>;
+}
+
+async function indexBlobs(
+  found: readonly FoundBlob[],
+  links: ReadonlyMap<string, string>,
+): Promise<Pick<ArchiveContents, 'at' | 'withDigest'>> {
+  const byPath = new Map<string, ArchiveBlob>();
+  const byDigest = new Map<string, ArchiveBlob>();
+  for (const { path, blob: pending } of found) {
+    const blob = await pending;
+    const former = byPath.get(path);
+    if (links.has(path) || (former !== undefined && !sameBlob(former, blob))) throw duplicate(path);
+    byPath.set(path, blob);
     if (blob.kind !== 'unusable') byDigest.set(blob.digest, blob);
   }
   return {
-    fault,
     at(path) {
       let current = posix.normalize(path);
       for (let depth = 0; depth <= MAX_LINK_DEPTH; depth++) {
         const target = links.get(current);
-        if (target === undefined) return blobs.get(current) ?? null;
+        if (target === undefined) return byPath.get(current) ?? null;
         current = target;
       }
       throw new TsdError('bad_parameter', `the archive's links from ${JSON.stringify(path)} lead in a circle`);
     },
-    withDigest(digest) {
-      return byDigest.get(digest) ?? blobs.get(digest.replace('sha256:', 'blobs/sha256/')) ?? null;
-    },
+    withDigest: (digest) => byDigest.get(digest) ?? byPath.get(digest.replace('sha256:', 'blobs/sha256/')) ?? null,
   };
 }
 
-async function readBlob(deps: ReadContentsDeps, { path, content }: ArchiveMember): Promise<ArchiveBlob> {
-  const named = BLOB_PATH.exec(path)?.[1];
-  const expectedDigest = named === undefined ? undefined : `sha256:${named}`;
-  const kind = sniffContent(await content.peek(SNIFF_BYTES));
+async function readDocument({ path, content }: ArchiveMember, kind: ContentKind): Promise<ArchiveBlob> {
   if (kind === 'bzip2' || kind === 'xz') {
     return unusable(`${JSON.stringify(path)} is compressed with ${kind}; layers may be plain, gzip or zstd`);
   }
-  if (kind !== 'other') return await readLayer(deps, path, expectedDigest, content);
   if (content.sizeBytes > MAX_JSON_BYTES) {
     return unusable(`${JSON.stringify(path)} is neither a layer nor a document of at most ${MAX_JSON_BYTES} bytes`);
   }
   const bytes = await content.take();
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+  const expectedDigest = digestInName(path);
   if (expectedDigest !== undefined && digest !== expectedDigest) {
     return unusable(`${JSON.stringify(path)} is damaged: its content has the digest ${digest}`);
   }
   return { kind: 'document', digest, bytes };
 }
 
-async function readLayer(
-  deps: ReadContentsDeps,
-  path: string,
-  expectedDigest: string | undefined,
-  content: ArchiveMember['content'],
-): Promise<ArchiveBlob> {
+async function readLayer(deps: ReadContentsDeps, { path, content }: ArchiveMember): Promise<ArchiveBlob> {
+  const expectedDigest = digestInName(path);
   const stored = expectedDigest === undefined ? null : deps.store.findLayer(expectedDigest);
   // Content that is here already need not be read again: what the archive holds under that digest does not matter.
   if (stored !== null && expectedDigest !== undefined) return { kind: 'layer', digest: expectedDigest, layer: stored };
@@ -145,6 +170,12 @@ async function readLayer(
       error: new TsdError('bad_parameter', `layer ${JSON.stringify(path)}: ${error.message}`, { cause: error }),
     };
   }
+}
+
+/** The digest that a blob's name promises; undefined for other names. */
+function digestInName(path: string): string | undefined {
+  const hex = BLOB_PATH.exec(path)?.[1];
+  return hex === undefined ? undefined : `sha256:${hex}`;
 }
 
 function sameBlob(a: ArchiveBlob, b: ArchiveBlob): boolean {

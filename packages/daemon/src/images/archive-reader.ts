@@ -95,6 +95,7 @@ export class MemberContent {
   readonly #paddedBytes: number;
   readonly sizeBytes: number;
   #takenBytes = 0;
+  readonly #allTaken = Promise.withResolvers<void>();
 
   constructor(stream: ByteStream, sizeBytes: number) {
     this.#stream = stream;
@@ -112,7 +113,13 @@ export class MemberContent {
     return this.#stream.chunks(this.sizeBytes - this.#takenBytes, (bytes) => {
       this.#takenBytes += bytes;
       onBytes?.(this.#takenBytes);
+      if (this.#takenBytes === this.sizeBytes) this.#allTaken.resolve();
     });
+  }
+
+  /** Resolves when {@link chunks} has handed out its last one: the stream may then be read on. */
+  allTaken(): Promise<void> {
+    return this.#allTaken.promise;
   }
 
   async take(): Promise<Buffer> {

@@ -65,6 +65,11 @@ export class ByteStream {
     }
   }
 
+  /** Makes whoever still reads fail with `error`. */
+  abandon(error: unknown): void {
+    this.#failure ??= error;
+  }
+
   /** Tells the source that no more is wanted. */
   async close(): Promise<void> {
     this.#ended = true;

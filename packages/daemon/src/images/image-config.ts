@@ -103,24 +103,23 @@ const HistoryEntry = Type.Object({
   empty_layer: nullable(Type.Boolean()),
 });
 
-const checker = Compile(
-  Type.Object({
-    created: nullable(Type.String()),
-    author: nullable(Type.String()),
-    comment: nullable(Type.String()),
-    docker_version: nullable(Type.String()),
-    architecture: nullable(Type.String({ maxLength: 64 })),
-    variant: nullable(Type.String({ maxLength: 64 })),
-    os: nullable(Type.String({ maxLength: 64 })),
-    'os.version': nullable(Type.String()),
-    config: nullable(RunConfig),
-    rootfs: Type.Object({
-      type: Type.Literal('layers'),
-      diff_ids: nullable(Type.Array(Digest, { maxItems: MAX_LAYERS })),
-    }),
-    history: nullable(Type.Array(HistoryEntry, { maxItems: 10_000 })),
+const Configuration = Type.Object({
+  created: nullable(Type.String()),
+  author: nullable(Type.String()),
+  comment: nullable(Type.String()),
+  docker_version: nullable(Type.String()),
+  architecture: nullable(Type.String({ maxLength: 64 })),
+  variant: nullable(Type.String({ maxLength: 64 })),
+  os: nullable(Type.String({ maxLength: 64 })),
+  'os.version': nullable(Type.String()),
+  config: nullable(RunConfig),
+  rootfs: Type.Object({
+    type: Type.Literal('layers'),
+    diff_ids: nullable(Type.Array(Digest, { maxItems: MAX_LAYERS })),
   }),
-);
+  history: nullable(Type.Array(HistoryEntry, { maxItems: 10_000 })),
+});
+const checker = Compile(Configuration);
 
 type Nulls<T> = { readonly [K in keyof T]?: T[K] | null };
 type RawConfig = Nulls<Omit<OciImageConfig, 'config' | 'rootfs' | 'history'>> & {
@@ -130,8 +129,7 @@ type RawConfig = Nulls<Omit<OciImageConfig, 'config' | 'rootfs' | 'history'>> & 
 };
 
 /**
- * Parses and checks an image configuration. Fields that are null are left out; unknown ones stay where they are, in the
- * bytes. An absent platform is the host's, as in Docker.
+ * Parses and checks an image configuration. Fields that are null or unknown are left out; they stay in the bytes. An absent platform is the host's, as in Docker.
  *
  * @throws TsdError `bad_parameter` naming the field that is wrong.
  */
@@ -142,13 +140,20 @@ export function parseImageConfig(bytes: Uint8Array): OciImageConfig {
   }
   const { Healthcheck, ...config } = raw.config ?? {};
   return {
-    ...withoutNulls(raw),
+    ...knownFields(raw, Configuration.properties),
     architecture: raw.architecture || HOST_PLATFORM.architecture,
     os: raw.os || HOST_PLATFORM.os,
-    config: { ...withoutNulls(config), ...(Healthcheck ? { Healthcheck: withoutNulls(Healthcheck) } : {}) },
+    config: {
+      ...knownFields(config, RunConfig.properties),
+      ...(Healthcheck ? { Healthcheck: withoutNulls(Healthcheck) } : {}),
+    },
     rootfs: { type: 'layers', diff_ids: raw.rootfs.diff_ids ?? [] },
-    history: (raw.history ?? []).map(withoutNulls),
+    history: (raw.history ?? []).map((step) => knownFields(step, HistoryEntry.properties)),
   };
+}
+
+function knownFields(value: object, schema: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(withoutNulls(value)).filter(([name]) => Object.hasOwn(schema, name)));
 }
 
 /**
