@@ -25,13 +25,14 @@ import { removeHiddenImages } from './images/remove-image.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
+import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
 import { createLauncher } from './runtime/launch.ts';
 import { createLayerMounts } from './runtime/layer-mounts.ts';
 import { readFileInLayers } from './runtime/layered-root.ts';
 import { planLaunch } from './runtime/plan-launch.ts';
-import { createSeccompCompiler } from './runtime/seccomp-profile.ts';
+
 import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
 import { openDatabase } from './storage/database.ts';
 import { createLayerStore } from './storage/layer-store.ts';
