@@ -133,7 +133,9 @@ export class LayerTree {
 
   /** Gives the inode what the member says, content apart. */
   private describe(inode: LayerInode, entry: TarEntry): void {
-    inode.mode = (inode.mode & S_IFMT) | entry.mode;
+    const type = inode.mode & S_IFMT;
+    // A symlink's permissions are always these on Linux, whatever an archive says.
+    inode.mode = type | (type === S_IFLNK ? 0o777 : entry.mode);
     inode.uid = entry.uid;
     inode.gid = entry.gid;
     inode.mtimeSeconds = entry.mtimeSeconds;
