@@ -87,7 +87,8 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
     throw error;
   }
   for (const client of deps.pendingAttaches.take(id)) client.close();
-  deps.waiters.removed(id, { exitCode: record.exitCode, error: record.error });
+  // The error is the removal's, as in moby (SetRemoved): a failed start is told by the start.
+  deps.waiters.removed(id, { exitCode: record.exitCode, error: '' });
   deps.imageReleased(record.imageId);
 }
 

@@ -140,7 +140,8 @@ async function recordStartFailure(deps: StartDeps, record: ContainerRecord, erro
         ? error.toUserError().message
         : String(error instanceof Error ? error.message : error),
   });
-  deps.waiters.exited(id, { exitCode: failed.exitCode, error: failed.error });
+  // Without the text: the start's own answer has it, and docker's client would print it twice.
+  deps.waiters.exited(id, { exitCode: failed.exitCode, error: '' });
   if (record.hostConfig.AutoRemove && !isRunning(failed.status)) await removeLocked(deps, failed);
 }
 
