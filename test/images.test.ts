@@ -5,7 +5,7 @@ import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from '
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { run } from './support/client.ts';
 import { type Daemon, startDaemon } from './support/daemon.ts';
 import { dockerdMissing, startDockerd } from './support/dockerd.ts';
@@ -42,10 +42,10 @@ function layerFiles(of: Daemon = daemon): string[] {
   });
 }
 
-async function removeAllImages(): Promise<void> {
+async function removeAllImages(t: Test): Promise<void> {
   const listed = await api.request('GET', '/images/json?all=1');
   for (const { Id } of listed.json<{ Id: string }[]>()) await api.request('DELETE', `/images/${Id}?force=1`);
-  t.same(layerFiles(), []);
+  t.same(layerFiles(), [], 'no files of images are left');
 }
 
 t.test('docker load, images, inspect, history, tag, rmi', async (t) => {
@@ -79,7 +79,7 @@ t.test('docker load, images, inspect, history, tag, rmi', async (t) => {
   const missing = await docker('rmi', 'other/name:2');
   t.match(missing.stderr, 'No such image: other/name:2');
   t.equal(missing.code, 1);
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('load from stdin, gzip and zstd, quiet and with progress', async (t) => {
@@ -87,14 +87,14 @@ t.test('load from stdin, gzip and zstd, quiet and with progress', async (t) => {
     const { code, stdout, stderr } = await docker.with({ input: bytes }, 'load');
     t.equal(code, 0, stderr);
     t.match(stdout, 'Loaded image: localhost:5000/team/app:1');
-    await removeAllImages();
+    await removeAllImages(t);
   }
   const told = await api.send('POST', '/v1.45/images/load', app, 'application/x-tar');
   t.match(told.text, /^\{"status":"Loading layer","progressDetail":\{"current":\d+,"total":\d+\},"id":"/);
   const quiet = await api.send('POST', '/v1.45/images/load?quiet=1', app, 'application/x-tar');
   t.equal(quiet.text, '{"stream":"Loaded image: localhost:5000/team/app:1\\n"}\r\n');
   t.equal(quiet.headers['content-type'], 'application/json');
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('import with changes, and run it', async (t) => {
@@ -117,7 +117,7 @@ t.test('import with changes, and run it', async (t) => {
   const refused = await docker('import', '-c', 'RUN true', rootfs);
   t.match(refused.stderr, 'RUN is not a valid change command');
   t.equal(refused.code, 1);
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('several images in one archive, streamed with its length', async (t) => {
@@ -136,10 +136,10 @@ t.test('several images in one archive, streamed with its length', async (t) => {
   t.equal(response.headers['content-type'], 'application/x-tar');
   response.destroy();
   const ids = await docker.output('images', '-q', '--no-trunc');
-  await removeAllImages();
+  await removeAllImages(t);
   await docker.output('load', '-i', both);
   t.same((await docker.output('images', '-q', '--no-trunc')).split('\n').sort(), ids.split('\n').sort());
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('to dockerd and back', { skip: dockerdMissing(), timeout: 120_000 }, async (t) => {
@@ -155,11 +155,11 @@ t.test('to dockerd and back', { skip: dockerdMissing(), timeout: 120_000 }, asyn
   await dockerd.docker.output('tag', id, 'more:1');
   await dockerd.docker.output('load', '-i', busyboxArchive());
   await dockerd.docker.output('save', '-o', back, 'localhost:5000/team/app:1', 'more:1', 'busybox');
-  await removeAllImages();
+  await removeAllImages(t);
   const loaded = (await docker.output('load', '-i', back)).split('\n').sort();
   t.same(loaded, ['Loaded image: busybox:latest', 'Loaded image: localhost:5000/team/app:1', 'Loaded image: more:1']);
   t.equal(await docker.output('images', '-q', '--no-trunc', 'more:1'), id);
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('skopeo reads and writes the same images', { skip: skopeoMissing }, async (t) => {
@@ -184,7 +184,7 @@ t.test('skopeo reads and writes the same images', { skip: skopeoMissing }, async
       if (source.startsWith(target)) t.equal(copiedImage.Id, id);
     }
   }
-  await removeAllImages();
+  await removeAllImages(t);
 });
 
 t.test('a broken archive: refused with its status, nothing left', async (t) => {
@@ -204,7 +204,7 @@ t.test('a broken archive: refused with its status, nothing left', async (t) => {
   const client = await docker.with({ input: app.subarray(0, 100_000) }, 'load');
   t.equal(client.code, 1);
   t.match(client.stderr, /truncated|lacks/);
-  t.same(layerFiles(), []);
+  t.same(layerFiles(), [], 'no files of images are left');
 });
 
 t.test('statuses and texts of refusals', async (t) => {
@@ -261,7 +261,7 @@ t.test('prune', async (t) => {
     await docker.output('image', 'prune', '-a', '-f'),
     /untagged: busybox:latest[\s\S]*Total reclaimed space: [\d.]+MB/,
   );
-  t.same(layerFiles(), []);
+  t.same(layerFiles(), [], 'no files of images are left');
 });
 
 t.test('a daemon killed in the middle of a load leaves nothing, and loads again', async (t) => {
@@ -293,5 +293,5 @@ t.test('a daemon killed in the middle of a load leaves nothing, and loads again'
       .digest('hex'),
     layer,
   );
-  await removeAllImages();
+  await removeAllImages(t);
 });
