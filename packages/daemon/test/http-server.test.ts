@@ -174,7 +174,7 @@ t.test('unknown paths and endpoints that are not there yet', async (t) => {
   ] as const) {
     const answer = await call(method, path);
     t.equal(answer.status, 501, path);
-    t.match(answer.body, /of the Docker API is not implemented by tsd yet/);
+    t.match(answer.body, /of the Docker API is not supported by tsd yet/);
   }
 });
 

@@ -129,7 +129,7 @@ t.test(
     const networks = await run('network', 'ls').catch((error: { stderr: string }) => error);
     t.match(
       networks.stderr,
-      /Error response from daemon: GET \/networks of the Docker API is not implemented by tsd yet/,
+      /Error response from daemon: GET \/networks of the Docker API is not supported by tsd yet/,
     );
   },
 );

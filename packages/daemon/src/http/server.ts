@@ -106,7 +106,7 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
   app.setNotFoundHandler((request, reply) => {
     const endpoint = findEndpoint(request.method, request.url.split('?', 1)[0] ?? '');
     if (endpoint === null) return reply.code(404).send({ message: 'page not found' });
-    throw new TsdError('not_implemented', `${endpoint} of the Docker API is not implemented by tsd yet`);
+    throw new TsdError('not_implemented', `${endpoint} of the Docker API is not supported by tsd yet`);
   });
 
   await app.register(swagger, {
