@@ -160,10 +160,10 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
     ...['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware', '/proc/scsi'].map((path) =>
       container({ op: 'mask-path', at: { path } } as const),
     ),
-    ...['/proc/sys', '/proc/bus', '/proc/irq'].map((path) => container({ op: 'read-only-path', at: { path } } as const)),
-    ...(options.tty
-      ? [container({ op: 'open-pty', root: ROOT, rows: 24, columns: 80 } as const)]
-      : []),
+    ...['/proc/sys', '/proc/bus', '/proc/irq'].map((path) =>
+      container({ op: 'read-only-path', at: { path } } as const),
+    ),
+    ...(options.tty ? [container({ op: 'open-pty', root: ROOT, rows: 24, columns: 80 } as const)] : []),
     ...(options.before ?? []),
     container({
       op: 'set-credentials',
