@@ -1,0 +1,83 @@
+/**
+ * Bundles the client into dist/: tsdctl.cjs (a loader of a few lines), client.js (everything else) and client.cache, V8's
+ * compiled code for client.js.
+ *
+ * Node's own compile cache (module.enableCompileCache) keeps a directory for each user id, which a shared installation
+ * cannot fill for its users; a cache beside the bundle is read by everybody and written by nobody. docs in the package's
+ * README hold the measurements of the alternatives.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { build } from 'esbuild';
+
+const root = import.meta.dirname;
+const dist = join(root, 'dist');
+const bundle = join(dist, 'client.js');
+
+rmSync(dist, { recursive: true, force: true });
+mkdirSync(dist, { recursive: true });
+const common = { bundle: true, platform: 'node', target: 'node24', format: 'cjs', logLevel: 'warning' } as const;
+await build({
+  ...common,
+  entryPoints: [join(root, 'src/main.ts')],
+  outfile: bundle,
+  minifySyntax: true,
+  minifyWhitespace: true,
+  legalComments: 'none',
+});
+await build({ ...common, entryPoints: [join(root, 'src/load-bundle.ts')], outfile: join(dist, 'tsdctl.cjs') });
+await writeCodeCache();
+
+/** Runs the most frequent command once against a server that answers as the daemon does. */
+async function writeCodeCache(): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'tsdctl-build-'));
+  const socketPath = join(folder, 'api.sock');
+  const server = answeringServer().listen(socketPath);
+  await once(server, 'listening');
+  const child = spawn(
+    process.execPath,
+    [
+      join(root, 'src/write-code-cache.ts'),
+      bundle,
+      join(dist, 'client.cache'),
+      ...['run', '--rm', '-i', '-m', '100M', '--network', 'none', '-v', '/a:/b', '-e', 'A=b', 'busybox', 'true'],
+    ],
+    { env: { ...process.env, TSD_HOST: `unix://${socketPath}` }, stdio: ['ignore', 'ignore', 'inherit'] },
+  );
+  const [exitCode] = (await once(child, 'exit')) as [number | null];
+  server.closeAllConnections();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+  if (exitCode !== 0) throw new Error(`the code cache could not be written: exit code ${exitCode}`);
+}
+
+function answeringServer(): Server {
+  let finish: (() => void) | undefined;
+  const server = createServer((request, response) => {
+    const path = request.url ?? '';
+    request.resume();
+    if (path.includes('/create')) {
+      response.writeHead(201, { 'content-type': 'application/json' });
+      response.end(JSON.stringify({ Id: 'a'.repeat(64), Warnings: [] }));
+    } else if (path.includes('/wait')) {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+      finish = () => response.end('{"StatusCode":0}\n');
+    } else {
+      response.writeHead(204).end();
+      server.emit('started');
+    }
+  });
+  server.on('upgrade', (_request, socket) => {
+    socket.write('HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n');
+    server.once('started', () => {
+      socket.end(Buffer.from([1, 0, 0, 0, 0, 0, 0, 1, 0x0a]));
+      finish?.();
+    });
+  });
+  return server;
+}

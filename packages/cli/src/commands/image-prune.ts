@@ -1,0 +1,36 @@
+import type { ImagePruneResult } from '@tsd/shared/api-images';
+import { encodeFilters, parseFilterArguments } from '@tsd/shared/filters';
+import { formatDecimalBytes } from '@tsd/shared/units';
+import type { CommandContext, CommandSpec } from '../command.ts';
+import { FORCE_FLAG } from '../flags/common-flags.ts';
+import type { ParsedFlags } from '../flags/flag-spec.ts';
+import { confirm } from '../output/confirm.ts';
+import { deleteLine } from './rmi.ts';
+
+export const spec: CommandSpec = {
+  usage: '[OPTIONS]',
+  minArgs: 0,
+  maxArgs: 0,
+  flags: [
+    { name: 'all', short: 'a', type: 'bool', help: 'Remove all unused images, not just dangling ones' },
+    { name: 'filter', type: 'list', placeholder: 'filter', help: 'Provide filter values (e.g. "until=<timestamp>")' },
+    FORCE_FLAG,
+  ],
+};
+
+export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
+  const all = flags.bool('all');
+  const { stdout } = context;
+  const what = all ? 'all images without at least one container associated to them' : 'all dangling images';
+  if (!flags.bool('force') && !(await confirm(stdout, `WARNING! This will remove ${what}.`))) return 0;
+  const filters = new Map(parseFilterArguments(flags.list('filter'))).set('dangling', [String(!all)]);
+  const result = await context.client.json<ImagePruneResult>({
+    method: 'POST',
+    path: '/images/prune',
+    query: { filters: encodeFilters(filters) },
+  });
+  const deleted = result.ImagesDeleted ?? [];
+  if (deleted.length > 0) stdout.write(`Deleted Images:\n${deleted.map(deleteLine).join('')}\n`);
+  stdout.write(`Total reclaimed space: ${formatDecimalBytes(result.SpaceReclaimed, 4)}\n`);
+  return 0;
+}

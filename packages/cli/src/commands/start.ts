@@ -1,0 +1,49 @@
+import type { ContainerInspectResponse } from '@tsd/shared/api-containers';
+import { segment } from '../api/api-client.ts';
+import { CliError } from '../cli-error.ts';
+import type { CommandContext, CommandSpec } from '../command.ts';
+import type { ParsedFlags } from '../flags/flag-spec.ts';
+import { startForeground } from '../session/foreground.ts';
+import { eachTarget } from './each-target.ts';
+
+export const spec: CommandSpec = {
+  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
+  minArgs: 1,
+  maxArgs: Number.POSITIVE_INFINITY,
+  flags: [
+    { name: 'attach', short: 'a', type: 'bool', help: 'Attach STDOUT/STDERR and forward signals' },
+    { name: 'detach-keys', type: 'string', help: 'Override the key sequence for detaching a container' },
+    { name: 'interactive', short: 'i', type: 'bool', help: "Attach container's STDIN" },
+  ],
+  examples: [['Start and see the output; the exit code is that of the container', 'start -a job']],
+};
+
+export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
+  const { client } = context;
+  const interactive = flags.bool('interactive');
+  if (!flags.bool('attach') && !interactive) {
+    return eachTarget(context, flags.args, (name) =>
+      client.send({ method: 'POST', path: `/containers/${segment(name)}/start` }),
+    );
+  }
+  const [name = ''] = flags.args;
+  if (flags.args.length > 1) throw new CliError('you cannot start and attach multiple containers at once');
+  const container = await client.json<ContainerInspectResponse>({
+    method: 'GET',
+    path: `/containers/${segment(name)}/json`,
+  });
+  const { Config } = container;
+  const tty = Config.Tty === true;
+  const stdin = interactive && Config.OpenStdin === true;
+  if (tty && stdin) (await import('../session/raw-terminal.ts')).checkInputIsTerminal();
+  return startForeground(context, {
+    create: async () => container.Id,
+    tty,
+    stdin,
+    stdout: true,
+    stderr: true,
+    autoRemove: container.HostConfig.AutoRemove === true,
+    signalProxy: !tty,
+    detachKeys: flags.string('detach-keys'),
+  });
+}

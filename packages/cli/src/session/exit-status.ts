@@ -1,0 +1,90 @@
+/** The exit code of a container, also across a restart of the daemon. */
+import { type ApiClient, type ApiResponse, segment } from '../api/api-client.ts';
+import { ApiError, CannotConnectError, ConnectionLostError } from '../api/api-error.ts';
+import { CliError } from '../cli-error.ts';
+import type { Output } from '../output/output.ts';
+
+export type WaitCondition = 'next-exit' | 'removed' | 'not-running';
+
+/** A wait that the daemon has accepted. */
+export interface PendingExit {
+  /** The exit code. Throws CliError where it cannot be known. */
+  readonly exitCode: Promise<number>;
+}
+
+export interface ExitStatusOptions {
+  readonly client: ApiClient;
+  readonly stderr: Output;
+  /** How long a daemon that went away is waited for. */
+  readonly reconnectTimeoutMs: number;
+}
+
+export const DEFAULT_RECONNECT_TIMEOUT_MS = 60_000;
+const RECONNECT_INTERVAL_MS = 100;
+
+interface WaitAnswer {
+  readonly StatusCode: number;
+  readonly Error?: { readonly Message?: string } | null;
+}
+
+/** Registers the wait: resolves when the daemon has sent the response head, so nothing that follows is missed. */
+export async function registerWait(
+  options: ExitStatusOptions,
+  containerId: string,
+  condition: WaitCondition,
+): Promise<PendingExit> {
+  const path = `/containers/${segment(containerId)}/wait`;
+  const response = await options.client.request({ method: 'POST', path, query: { condition } });
+  const exitCode = readExitCode(options.client, response).catch((error: unknown) => {
+    if (error instanceof ConnectionLostError) return askAgain(options, containerId, condition);
+    throw error;
+  });
+  // It is awaited later; a failure until then is not an unhandled one.
+  exitCode.catch(() => undefined);
+  return { exitCode };
+}
+
+async function readExitCode(client: ApiClient, response: ApiResponse): Promise<number> {
+  const text = await response.text();
+  // A daemon that shuts down in an orderly way ends the response without an answer.
+  if (text.trim() === '') throw new ConnectionLostError(client.endpoint);
+  const answer = JSON.parse(text) as WaitAnswer;
+  const message = answer.Error?.Message;
+  if (message !== undefined && message !== '') throw new CliError(message, { exitCode: 125 });
+  return answer.StatusCode;
+}
+
+/** The connection broke: the container goes on without the daemon, so wait for the next daemon and ask it. */
+async function askAgain(options: ExitStatusOptions, containerId: string, condition: WaitCondition): Promise<number> {
+  const { client, stderr, reconnectTimeoutMs } = options;
+  const deadlineMs = Date.now() + reconnectTimeoutMs;
+  let told = false;
+  for (;;) {
+    try {
+      // `next-exit` would wait for another run of a container that has ended meanwhile.
+      const again = condition === 'removed' ? 'removed' : 'not-running';
+      const path = `/containers/${segment(containerId)}/wait`;
+      return await readExitCode(client, await client.request({ method: 'POST', path, query: { condition: again } }));
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 404) {
+        throw new CliError(
+          `the container ended and was removed while the daemon was away: its exit code is not known (${containerId})`,
+          { exitCode: 125, cause: error },
+        );
+      }
+      if (!(error instanceof ConnectionLostError || error instanceof CannotConnectError)) throw error;
+      if (Date.now() >= deadlineMs) {
+        throw new CliError(
+          `the tsd daemon went away and is not back after ${Math.round(reconnectTimeoutMs / 1000)} seconds; ` +
+            `the container may still run: see "tsdctl wait ${containerId.slice(0, 12)}" when the daemon is back`,
+          { exitCode: 125, cause: error },
+        );
+      }
+      if (!told) {
+        stderr.write('tsdctl: the connection to the daemon was lost; waiting for it to come back\n');
+        told = true;
+      }
+      await new Promise((resolve) => setTimeout(resolve, RECONNECT_INTERVAL_MS));
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/** A container in the foreground: its streams, its signals and its exit code. */
+import { segment } from '../api/api-client.ts';
+import { ApiError } from '../api/api-error.ts';
+import type { CommandContext } from '../command.ts';
+import type { AttachEnd } from './attach-session.ts';
+import {
+  DEFAULT_RECONNECT_TIMEOUT_MS,
+  type ExitStatusOptions,
+  registerWait,
+  type WaitCondition,
+} from './exit-status.ts';
+import { forwardSignals } from './forward-signals.ts';
+import { openAttachment } from './open-attachment.ts';
+
+export interface ForegroundOptions {
+  /** Gives the container's id; signals that come before it is known end the client. */
+  create(): Promise<string>;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  readonly autoRemove: boolean;
+  readonly signalProxy: boolean;
+  readonly detachKeys: string | undefined;
+}
+
+/**
+ * Attaches and registers the wait before it starts the container, so that no byte and no exit is missed.
+ * Resolves with the container's exit code, 0 after detaching. Throws ApiError where the start failed.
+ */
+export async function startForeground(context: CommandContext, options: ForegroundOptions): Promise<number> {
+  const { client } = context;
+  let id: string | undefined;
+  const stopSignals = options.signalProxy ? forwardSignals(client, () => id, context.stderr) : noop;
+  try {
+    const created = await options.create();
+    const condition: WaitCondition = options.autoRemove ? 'removed' : 'next-exit';
+    const [attachment, exit] = await Promise.all([
+      openAttachment(context, { containerId: created, ...options }),
+      registerWait(exitStatusOptions(context), created, condition),
+    ]);
+    id = created;
+    try {
+      const session = attachment.run();
+      await start(context, created, options.autoRemove ? exit.exitCode : undefined);
+      attachment.started();
+      const end: AttachEnd = await session;
+      return end === 'detached' ? 0 : await exit.exitCode;
+    } finally {
+      attachment.close();
+    }
+  } finally {
+    stopSignals();
+  }
+}
+
+/** The options of every wait of this client. */
+export function exitStatusOptions(context: CommandContext): ExitStatusOptions {
+  const seconds = Number(context.env['TSD_RECONNECT_TIMEOUT']);
+  const reconnectTimeoutMs = seconds > 0 ? seconds * 1000 : DEFAULT_RECONNECT_TIMEOUT_MS;
+  return { client: context.client, stderr: context.stderr, reconnectTimeoutMs };
+}
+
+async function start(context: CommandContext, id: string, removed: Promise<number> | undefined): Promise<void> {
+  try {
+    await context.client.send({ method: 'POST', path: `/containers/${segment(id)}/start` });
+  } catch (error) {
+    // With --rm the daemon removes what it could not start; the name is free again when the client has ended.
+    if (error instanceof ApiError && removed !== undefined) await removed.catch(noop);
+    throw error;
+  }
+}
+
+function noop(): void {
+  // Nothing to do.
+}

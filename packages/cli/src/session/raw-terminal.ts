@@ -1,0 +1,56 @@
+/** The user's terminal while a container's tty is attached: raw input, and the container's tty as big as it is. */
+import { isatty, ReadStream, WriteStream } from 'node:tty';
+import type { ApiClient } from '../api/api-client.ts';
+import { CliError } from '../cli-error.ts';
+
+/** Docker's check before it attaches stdin to a tty. Throws CliError. */
+export function checkInputIsTerminal(): void {
+  if (!isatty(0)) throw new CliError('the input device is not a TTY');
+}
+
+export interface RawTerminal {
+  readonly input: AsyncIterable<Uint8Array>;
+  restore(): void;
+}
+
+/** Puts the terminal of stdin into raw mode; every key reaches the container. `restore` may be called repeatedly. */
+export function openRawTerminal(): RawTerminal {
+  const stream = new ReadStream(0);
+  stream.setRawMode(true);
+  const restore = (): void => {
+    if (!stream.isRaw || stream.destroyed) return;
+    stream.setRawMode(false);
+    stream.pause();
+  };
+  // Whatever ends the process, the user's shell gets a usable terminal.
+  process.on('exit', restore);
+  return { input: stream, restore };
+}
+
+/** Rows and columns of the terminal behind stdout, null where there is none. */
+export function terminalSize(): { readonly rows: number; readonly columns: number } | null {
+  if (!isatty(1)) return null;
+  const [columns, rows] = new WriteStream(1).getWindowSize();
+  return rows > 0 && columns > 0 ? { rows, columns } : null;
+}
+
+/**
+ * Gives the container's tty the size of this terminal, now and whenever it changes; returns what stops it.
+ * A container that is not running yet or no longer refuses: that is no error for the user.
+ */
+export function followTerminalSize(client: ApiClient, containerId: string): () => void {
+  const send = (): void => {
+    const size = terminalSize();
+    if (size === null) return;
+    client
+      .send({ method: 'POST', path: `/containers/${containerId}/resize`, query: { h: size.rows, w: size.columns } })
+      .catch(ignoreRefusal);
+  };
+  send();
+  process.on('SIGWINCH', send);
+  return () => process.off('SIGWINCH', send);
+}
+
+function ignoreRefusal(): void {
+  // Nothing to do.
+}
