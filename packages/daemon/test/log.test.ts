@@ -9,6 +9,7 @@ import { nowNs, timestampOfNs } from '../src/containers/timestamp.ts';
 const directory = mkdtempSync(join(tmpdir(), 'tsd-log-'));
 t.teardown(() => rmSync(directory, { recursive: true }));
 let logs = 0;
+const NEVER: Promise<void> = Promise.withResolvers<void>().promise;
 
 function newLog(): string {
   logs += 1;
@@ -177,14 +178,14 @@ t.test('following a log that does not exist yet, and one that keeps a single fil
 t.test('until in the future ends the following', async (t) => {
   const file = newLog();
   writeFileSync(file, record(0, 'stdout', 'F', 'a'));
-  const text = await textOf(file, { followUntil: new Promise(() => {}), until: timestampOfNs(nowNs() + 50_000_000n) });
+  const text = await textOf(file, { followUntil: NEVER, until: timestampOfNs(nowNs() + 50_000_000n) });
   t.equal(text, 'a\n');
 });
 
 t.test('a reader that stops early leaves no watcher behind', async (t) => {
   const file = newLog();
   writeFileSync(file, record(0, 'stdout', 'F', 'a'));
-  for await (const chunk of readLog(file, { ...PLAIN, followUntil: new Promise(() => {}) })) {
+  for await (const chunk of readLog(file, { ...PLAIN, followUntil: NEVER })) {
     t.equal(chunk.toString(), 'a\n');
     break;
   }

@@ -1,0 +1,195 @@
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import t from 'tap';
+import { containerFiles } from '../src/containers/container-paths.ts';
+import { createContainer } from '../src/containers/create-container.ts';
+import { removeContainer } from '../src/containers/remove-container.ts';
+import { startContainer } from '../src/containers/start-container.ts';
+import { stopContainer } from '../src/containers/stop-container.ts';
+import { waitContainer } from '../src/containers/wait-container.ts';
+import { createWorld, type World } from './container-fakes.ts';
+
+const BUSYBOX = { Image: 'busybox' };
+
+function newWorld(test: { teardown(work: () => void): void }): World {
+  const world = createWorld();
+  test.teardown(() => world.close());
+  return world;
+}
+
+t.test('a container that runs goes on under the next daemon, with the same pid', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'box');
+  await startContainer(first, 'box');
+  const { pid } = world.lastProcess();
+
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), { status: 'running', pid });
+  const wait = waitContainer(second, 'box', '');
+  t.equal(await stopContainer(second, 'box', {}), true);
+  t.match(await wait.result, { exitCode: 143 });
+  t.equal(world.processes.length, 1);
+});
+
+t.test('an exit that happened meanwhile is recorded with its true code and time', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'box');
+  createContainer(first, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, 'auto-removed');
+  await startContainer(first, 'box');
+  const process = world.lastProcess();
+  await startContainer(first, 'auto-removed');
+  const { id } = world.lastProcess();
+  world.kill();
+  process.die(9, true);
+  world.lastProcess().exit(0);
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), {
+    status: 'exited',
+    exitCode: 137,
+    exitSignal: 9,
+    oomKilled: true,
+    pid: null,
+    error: '',
+  });
+  await delay(10);
+  t.equal(second.store.byId(id), undefined, '--rm is done');
+  t.ok(world.removedCgroups.includes(id));
+});
+
+t.test('an exit without any report: after a power failure, say', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'box');
+  await startContainer(first, 'box');
+  rmSync(containerFiles(first.roots, world.lastProcess().id).runtimeDirectory, { recursive: true });
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), { status: 'exited', exitCode: 255, error: /its exit was not recorded/ });
+});
+
+t.test('killed between the launch and its record: found running', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const { Id } = createContainer(first, BUSYBOX, 'box');
+  await startContainer(first, 'box');
+  // As if the record had not been written.
+  first.store.update(Id, { status: 'created', pid: null, pidStartTicks: null, startedAt: null });
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), { status: 'running', pid: world.lastProcess().pid });
+  t.match(
+    world.log.filter(({ level }) => level === 'warn'),
+    [{ message: /was not recorded so/ }],
+  );
+});
+
+t.test('killed between the launch and its record, and the process has ended: the exit is known', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const { Id } = createContainer(first, BUSYBOX, 'box');
+  await startContainer(first, 'box');
+  first.store.update(Id, { status: 'created', pid: null, pidStartTicks: null, startedAt: null });
+  world.kill();
+  world.lastProcess().exit(4);
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), { status: 'exited', exitCode: 4 });
+  t.ok(second.store.lookup('box').startedAt);
+});
+
+t.test('an old exit file says nothing new', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'box');
+  await startContainer(first, 'box');
+  await stopContainer(first, 'box', {});
+  const before = first.store.lookup('box');
+  const second = await world.daemon();
+  t.same(second.store.lookup('box'), before);
+});
+
+t.test('killed in the middle of a removal, at every step: finished', async (t) => {
+  const world = newWorld(t);
+  const steps: readonly ((files: ReturnType<typeof containerFiles>) => void)[] = [
+    () => undefined,
+    (files) => renameSync(files.directory, `${files.trash}.1.1`),
+    (files) => {
+      renameSync(files.directory, `${files.trash}.1.1`);
+      rmSync(files.runtimeDirectory, { recursive: true, force: true });
+    },
+  ];
+  for (const step of steps) {
+    const first = await world.daemon();
+    const { Id } = createContainer(first, BUSYBOX, 'box');
+    first.store.update(Id, { status: 'removing' });
+    step(containerFiles(first.roots, Id));
+    const second = await world.daemon();
+    t.equal(second.store.count(), 0);
+    await second.trash.idle();
+    t.same(readdirSync(join(second.roots.dataRoot, 'trash')), []);
+    t.same(readdirSync(join(second.roots.dataRoot, 'containers')), []);
+  }
+});
+
+t.test('a directory without a row goes: a create that was cut short, or the end of a removal', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const { Id } = createContainer(first, BUSYBOX, 'kept');
+  const orphan = join(first.roots.dataRoot, 'containers', 'f'.repeat(64));
+  mkdirSync(join(orphan, 'upper'), { recursive: true });
+  writeFileSync(join(orphan, 'upper', 'file'), '');
+  const runtimeOrphan = join(first.roots.execRoot, 'containers', 'f'.repeat(20));
+  mkdirSync(runtimeOrphan, { recursive: true });
+  const second = await world.daemon();
+  await second.trash.idle();
+  t.same(readdirSync(join(second.roots.dataRoot, 'containers')), [Id]);
+  await delay(10);
+  t.notOk(existsSync(runtimeOrphan));
+});
+
+t.test('a removal that failed can be repeated, by the user and by the next daemon', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'box');
+  const broken = { ...first, cgroups: { ...first.cgroups, remove: () => Promise.reject(new Error('EBUSY')) } };
+  await t.rejects(removeContainer(broken, 'box', { force: false }), /EBUSY/);
+  t.match(first.store.lookup('box'), { status: 'dead', error: 'EBUSY' });
+  const second = await world.daemon();
+  await removeContainer(second, 'box', { force: false });
+  t.equal(second.store.count(), 0);
+});
+
+t.test('id ranges in use are not given away again', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, 'one');
+  const second = await world.daemon();
+  createContainer(second, BUSYBOX, 'two');
+  t.not(second.store.lookup('two').idRange, second.store.lookup('one').idRange);
+});
+
+t.test('restart policies: always and unless-stopped start with the daemon, what a user stopped does not', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const create = (name: string, policy: string) =>
+    createContainer(first, { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: policy } } }, name);
+  for (const [name, policy] of [
+    ['always', 'always'],
+    ['stopped', 'unless-stopped'],
+    ['no', 'no'],
+    ['waiting', 'always'],
+  ] as const) {
+    create(name, policy);
+    await startContainer(first, name);
+    if (name === 'waiting') continue;
+    await stopContainer(first, name, {});
+  }
+  const exit = waitContainer(first, 'waiting', 'next-exit');
+  world.lastProcess().exit(0);
+  await exit.result;
+  t.equal(first.store.lookup('waiting').status, 'restarting');
+  const second = await world.daemon();
+  await delay(30);
+  const running = second.store.list().filter(({ status }) => status === 'running');
+  t.same(running.map(({ name }) => name).sort(), ['always', 'waiting']);
+});
