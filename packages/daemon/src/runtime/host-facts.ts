@@ -17,7 +17,7 @@ export interface HostFacts {
   readonly cpusetMems: string;
   /** Numbers of the capabilities that the daemon can pass on (its bounding set). */
   readonly capabilities: readonly number[];
-  /** Names of the active security modules, /sys/kernel/security/lsm. */
+  /** Names of the active security modules: /sys/kernel/security/lsm, and AppArmor's own switch where securityfs is not mounted. */
   readonly securityModules: readonly string[];
   /** The kernel has session keyrings. */
   readonly keyrings: boolean;
@@ -42,6 +42,12 @@ export function parseCapabilityMask(hexadecimal: string): number[] {
   const numbers: number[] = [];
   for (let bit = 0; bit < 64; bit += 1) if ((mask >> BigInt(bit)) & 1n) numbers.push(bit);
   return numbers;
+}
+
+function securityModules(): string[] {
+  const modules = new Set((readText('/sys/kernel/security/lsm') ?? '').trim().split(',').filter(Boolean));
+  if (readText('/sys/module/apparmor/parameters/enabled')?.startsWith('Y')) modules.add('apparmor');
+  return [...modules];
 }
 
 /**
@@ -74,7 +80,7 @@ export function readHostFacts(options: { readonly cgroupParent?: string } = {}):
     cpusetCpus: cpuset.cpus,
     cpusetMems: cpuset.mems,
     capabilities: parseCapabilityMask(bounding),
-    securityModules: (readText('/sys/kernel/security/lsm') ?? '').trim().split(',').filter(Boolean),
+    securityModules: securityModules(),
     keyrings: readText('/proc/keys') !== null,
     processors: availableParallelism(),
     thermalThrottlePaths: globSync('/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle'),

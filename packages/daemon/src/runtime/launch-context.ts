@@ -1,4 +1,5 @@
 /** What the parts of a launch plan share while one plan is made. */
+import type { CapabilityName } from './capabilities.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { Slot } from './launch-plan.ts';
 import type { OwnNamespaces } from './plan-namespaces.ts';
@@ -7,6 +8,8 @@ export interface LaunchContext {
   readonly input: LaunchInput;
   readonly own: OwnNamespaces;
   readonly privileged: boolean;
+  /** Of the first process. */
+  readonly capabilities: readonly CapabilityName[];
   /** The container's root file system: a detached mount first, attached later. */
   readonly rootSlot: Slot;
   /** A slot that nothing else uses. */

@@ -99,6 +99,13 @@ function describe(
   switch (step.op) {
     case 'exec':
       return describeExec(step.argv[0] ?? '', errno, detail);
+    case 'mkdir':
+      // The only directory that the container's side makes is the working directory.
+      if (step.side !== 'container') break;
+      return {
+        text: `${START} chdir to cwd ("${step.at.path}") set in config.json failed: ${errorText(errno)}`,
+        exitCode: 128,
+      };
     case 'change-directory':
       return {
         text: `${START} chdir to cwd ("${step.path}") set in config.json failed: ${errorText(errno)}`,

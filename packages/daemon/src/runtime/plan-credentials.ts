@@ -9,20 +9,22 @@ import {
 } from './capabilities.ts';
 import { DEFAULT_APPARMOR_PROFILE } from './default-apparmor-profile.ts';
 import type { LaunchContext } from './launch-context.ts';
+import type { LaunchInput } from './launch-input.ts';
 import type { Step } from './launch-plan.ts';
+import type { OwnNamespaces } from './plan-namespaces.ts';
 import type { ResolvedUser } from './resolve-user.ts';
 import { resolveSeccompProfile } from './seccomp-profile.ts';
 import type { SecurityOptions } from './security-options.ts';
 
-/** The capabilities of the container's first process. */
-export function planCapabilities(context: LaunchContext): CapabilityName[] {
-  const { hostConfig, host } = context.input;
+/** The capabilities of the container's first process. @throws TsdError for one that does not exist, or not here. */
+export function planCapabilities(input: LaunchInput, own: OwnNamespaces): CapabilityName[] {
+  const { hostConfig, host } = input;
   return containerCapabilities({
     add: hostConfig.CapAdd ?? [],
     drop: hostConfig.CapDrop ?? [],
-    privileged: context.privileged,
+    privileged: hostConfig.Privileged === true,
     // A new user namespace starts with every capability, whatever the daemon's own bounding set.
-    available: context.own.user ? CAPABILITY_NAMES.slice() : capabilityNames(host.capabilities),
+    available: own.user ? CAPABILITY_NAMES : capabilityNames(host.capabilities),
   });
 }
 
@@ -40,17 +42,13 @@ function checkIds(context: LaunchContext, user: ResolvedUser): void {
   }
 }
 
-function seccompStep(
-  context: LaunchContext,
-  security: SecurityOptions,
-  capabilities: readonly CapabilityName[],
-): Step[] {
+function seccompStep(context: LaunchContext, security: SecurityOptions): Step[] {
   if (security.seccomp === 'unconfined' || (context.privileged && security.seccomp === null)) return [];
   const { host, compileSeccomp } = context.input;
   const rules = resolveSeccompProfile(security.seccomp, {
     architecture: host.architecture,
     kernel: host.kernel,
-    capabilities,
+    capabilities: context.capabilities,
   });
   return [{ op: 'set-seccomp', side: 'container', program: compileSeccomp(rules) }];
 }
@@ -72,10 +70,9 @@ function labelSteps(context: LaunchContext, security: SecurityOptions): Step[] {
  */
 export function planCredentials(context: LaunchContext, user: ResolvedUser, security: SecurityOptions): Step[] {
   checkIds(context, user);
-  const capabilities = planCapabilities(context);
-  const bounding = capabilities.map(capabilityNumber).sort((a, b) => a - b);
+  const bounding = context.capabilities.map(capabilityNumber).sort((a, b) => a - b);
   const held = user.uid === 0 ? bounding : [];
-  const seccomp = seccompStep(context, security, capabilities);
+  const seccomp = seccompStep(context, security);
   const credentials: Step = {
     op: 'set-credentials',
     side: 'container',

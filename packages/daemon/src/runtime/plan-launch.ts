@@ -5,7 +5,7 @@ import type { LaunchInput } from './launch-input.ts';
 import type { LaunchPlan, Slot, Step } from './launch-plan.ts';
 import { loopbackUpMessage } from './loopback-message.ts';
 import { oomCounterFile, planCgroups } from './plan-cgroup.ts';
-import { planCredentials } from './plan-credentials.ts';
+import { planCapabilities, planCredentials } from './plan-credentials.ts';
 import { planMasks } from './plan-masks.ts';
 import { planMounts } from './plan-mounts.ts';
 import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
@@ -69,6 +69,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
     input,
     own,
     privileged: hostConfig.Privileged === true,
+    capabilities: planCapabilities(input, own),
     rootSlot: newSlot(),
     newSlot,
     warnings: [],

@@ -62,6 +62,11 @@ export function parseTmpfsOptions(text: string): { options: FsOption[]; attribut
   return { options, attributes: [...attributes] };
 }
 
+/** Normalised, without a slash at the end. */
+function targetPath(path: string): string {
+  return posix.normalize(path).replace(/(?<=.)\/$/, '');
+}
+
 /** A user's mount, reduced to what its steps need. */
 type WantedMount =
   | Extract<ContainerMount, { readonly type: 'bind' }>
@@ -76,15 +81,15 @@ type WantedMount =
 function wantedMounts(context: LaunchContext): WantedMount[] {
   const { hostConfig, mounts } = context.input;
   const wanted: WantedMount[] = mounts.map((mount) => {
-    if (mount.type === 'bind') return { ...mount, target: posix.normalize(mount.target) };
+    if (mount.type === 'bind') return { ...mount, target: targetPath(mount.target) };
     const attributes: MountAttribute[] = mount.readOnly ? [...SAFE, 'rdonly'] : [...SAFE];
     const options = [option('source', 'tmpfs')];
     if (mount.sizeBytes !== undefined && mount.sizeBytes > 0) options.push(option('size', mount.sizeBytes));
     if (mount.mode !== undefined) options.push(option('mode', mount.mode.toString(8)));
-    return { type: 'tmpfs', target: posix.normalize(mount.target), options, attributes };
+    return { type: 'tmpfs', target: targetPath(mount.target), options, attributes };
   });
   for (const [target, text] of Object.entries(hostConfig.Tmpfs ?? {})) {
-    wanted.push({ type: 'tmpfs', target: posix.normalize(target), ...parseTmpfsOptions(text) });
+    wanted.push({ type: 'tmpfs', target: targetPath(target), ...parseTmpfsOptions(text) });
   }
   const depth = (target: string): number => target.split('/').filter(Boolean).length;
   const seen = new Set<string>();

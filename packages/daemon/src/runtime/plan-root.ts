@@ -59,7 +59,7 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
     fsType: 'overlay',
     options,
     // Device nodes in an image are not for use; only who may make nodes in the container anyway gets to open them.
-    attributes: context.privileged || !context.own.user ? [] : ['nodev'],
+    attributes: context.capabilities.includes('CAP_MKNOD') && !context.own.user ? [] : ['nodev'],
     slot: context.rootSlot,
   });
   return steps;
