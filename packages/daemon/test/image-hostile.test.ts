@@ -2,9 +2,11 @@
 import { gzipSync } from 'node:zlib';
 import { TsdError } from '@tsd/shared/errors';
 import t from 'tap';
+import { ByteStream } from '../src/images/byte-stream.ts';
 import { importImage } from '../src/images/import-image.ts';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-layout.ts';
+import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { decompressed } from '../src/images/outer-compression.ts';
 import { DEFAULT_LAYER_LIMITS } from '../src/storage/layer-limits.ts';
 import {
   blobMember,
@@ -53,6 +55,11 @@ const noLayerBlob = manifestFor({ layers: [descriptorOf(other, MEDIA_TYPE.layer)
 const nested = [Buffer.from('{"manifests":[]}')];
 for (let depth = 0; depth < 10; depth++) {
   nested.push(Buffer.from(JSON.stringify({ manifests: [descriptorOf(nested.at(-1) ?? layer, MEDIA_TYPE.index)] })));
+}
+const wide = [Buffer.from('{"manifests":[]}')];
+for (let level = 0; level < 2; level++) {
+  const child = descriptorOf(wide.at(-1) ?? layer, MEDIA_TYPE.index);
+  wide.push(Buffer.from(JSON.stringify({ manifests: Array(1000).fill(child) })));
 }
 
 const refused: [string, Member[] | (() => Promise<Buffer>), RegExp][] = [
@@ -271,6 +278,32 @@ t.test('while another load needs the same layer, a failed one does not take it a
   resume();
   await loading;
   t.same(await bench.layerStore.list(), [digestOf(layer)]);
+});
+
+t.test('an archive that expands without end', async (t) => {
+  const zeros = gzipSync(Buffer.alloc(8 * 1024 * 1024));
+  const limits = { freeExpansionBytes: 1024 * 1024, maxExpansionRatio: 10 };
+  const read = async (): Promise<void> => {
+    for await (const _chunk of decompressed(new ByteStream(inPieces(zeros), 1024 ** 3), limits));
+  };
+  await t.rejects(read(), { code: 'bad_parameter', message: /decompression bomb/ });
+  const long = async (): Promise<void> => {
+    for await (const _chunk of new ByteStream(inPieces(Buffer.alloc(5000)), 4096).rest());
+  };
+  await t.rejects(long(), { message: 'the archive is larger than 4096 bytes' });
+});
+
+t.test('errors do not carry control characters of the archive to a terminal', async (t) => {
+  const bench = imageBench();
+  t.teardown(bench.close);
+  const name = `\u001b[31m\u009b31m${'x'.repeat(5000)}`;
+  const archive = await tarOf(manifestWith([{ Config: name.slice(0, 4000), Layers: [] }]));
+  const error = await loadImage(bench, inPieces(archive)).then(
+    () => null,
+    (reason: unknown) => reason as Error,
+  );
+  t.match(error?.message, /lacks "\\u001b\[31m\\u009b31mx+…"/);
+  t.ok((error?.message.length ?? 0) < 200);
 });
 
 t.test('a disk that fills up ends the load at once', async (t) => {

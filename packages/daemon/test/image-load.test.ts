@@ -1,7 +1,7 @@
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-layout.ts';
+import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
 import { HOST_PLATFORM } from '../src/images/platform.ts';
 import {
   blobMember,

@@ -11,6 +11,7 @@ import { type ArchiveMember, readArchive } from './archive-reader.ts';
 import type { ByteStream } from './byte-stream.ts';
 import { type ImageStore, type LayerRecord, layerRecord } from './image-store.ts';
 import { MAX_JSON_BYTES } from './parse-json.ts';
+import { quoted } from './quoted.ts';
 import { type ContentKind, SNIFF_BYTES, sniffContent } from './sniff-content.ts';
 
 /** All documents of one archive together. */
@@ -70,7 +71,7 @@ export async function readArchiveContents(deps: ReadContentsDeps, stream: ByteSt
       if (member.kind !== 'file') {
         if (links.has(path)) throw duplicate(path);
         if (member.linkPath === null) {
-          fault ??= new TsdError('bad_parameter', `the archive's link ${JSON.stringify(path)} leads out of it`);
+          fault ??= new TsdError('bad_parameter', `the archive's link ${quoted(path)} leads out of it`);
         }
         links.set(path, member.linkPath ?? '');
         continue;
@@ -125,7 +126,7 @@ async function indexBlobs(
         if (target === undefined) return byPath.get(current) ?? null;
         current = target;
       }
-      throw new TsdError('bad_parameter', `the archive's links from ${JSON.stringify(path)} lead in a circle`);
+      throw new TsdError('bad_parameter', `the archive's links from ${quoted(path)} lead in a circle`);
     },
     withDigest: (digest) => byDigest.get(digest) ?? byPath.get(digest.replace('sha256:', 'blobs/sha256/')) ?? null,
   };
@@ -133,16 +134,16 @@ async function indexBlobs(
 
 async function readDocument({ path, content }: ArchiveMember, kind: ContentKind): Promise<ArchiveBlob> {
   if (kind === 'bzip2' || kind === 'xz') {
-    return unusable(`${JSON.stringify(path)} is compressed with ${kind}; layers may be plain, gzip or zstd`);
+    return unusable(`${quoted(path)} is compressed with ${kind}; layers may be plain, gzip or zstd`);
   }
   if (content.sizeBytes > MAX_JSON_BYTES) {
-    return unusable(`${JSON.stringify(path)} is neither a layer nor a document of at most ${MAX_JSON_BYTES} bytes`);
+    return unusable(`${quoted(path)} is neither a layer nor a document of at most ${MAX_JSON_BYTES} bytes`);
   }
   const bytes = await content.take();
   const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
   const expectedDigest = digestInName(path);
   if (expectedDigest !== undefined && digest !== expectedDigest) {
-    return unusable(`${JSON.stringify(path)} is damaged: its content has the digest ${digest}`);
+    return unusable(`${quoted(path)} is damaged: its content has the digest ${digest}`);
   }
   return { kind: 'document', digest, bytes };
 }
@@ -167,7 +168,7 @@ async function readLayer(deps: ReadContentsDeps, { path, content }: ArchiveMembe
     if (!(error instanceof TsdError) || error.code !== 'bad_parameter') throw error;
     return {
       kind: 'unusable',
-      error: new TsdError('bad_parameter', `layer ${JSON.stringify(path)}: ${error.message}`, { cause: error }),
+      error: new TsdError('bad_parameter', `layer ${quoted(path)}: ${error.message}`, { cause: error }),
     };
   }
 }
@@ -183,7 +184,7 @@ function sameBlob(a: ArchiveBlob, b: ArchiveBlob): boolean {
 }
 
 function duplicate(path: string): TsdError {
-  return new TsdError('bad_parameter', `the archive holds ${JSON.stringify(path)} twice, with different contents`);
+  return new TsdError('bad_parameter', `the archive holds ${quoted(path)} twice, with different contents`);
 }
 
 function unusable(message: string): ArchiveBlob {

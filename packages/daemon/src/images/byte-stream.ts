@@ -17,6 +17,11 @@ export class ByteStream {
     this.#maxBytes = maxBytes;
   }
 
+  /** What has come from the source so far. */
+  get readBytes(): number {
+    return this.#readBytes;
+  }
+
   /** The next `length` bytes without consuming them; fewer only where the stream ends. */
   async peek(length: number): Promise<Buffer> {
     while (this.#pending.length < length) {

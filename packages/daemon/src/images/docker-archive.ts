@@ -8,6 +8,7 @@ import { MAX_LAYERS } from './image-config.ts';
 import type { NewImage } from './image-store.ts';
 import { parseJson } from './parse-json.ts';
 import { planImage, requireDocument } from './planned-image.ts';
+import { quoted } from './quoted.ts';
 
 export const DOCKER_MANIFEST_PATH = 'manifest.json';
 
@@ -51,8 +52,5 @@ export function planDockerArchive(contents: ArchiveContents): NewImage[] {
 function parseTag(text: string): ImageReference {
   const reference = withDefaultTag(parseReference(text));
   if (reference.digest === undefined) return reference;
-  throw new TsdError(
-    'bad_parameter',
-    `${DOCKER_MANIFEST_PATH}: invalid tag ${JSON.stringify(text)}: it holds a digest`,
-  );
+  throw new TsdError('bad_parameter', `${DOCKER_MANIFEST_PATH}: invalid tag ${quoted(text)}: it holds a digest`);
 }

@@ -66,9 +66,11 @@ const nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union
 // What ends up in an argument vector, an environment or a path cannot hold a NUL.
 const Text = Type.String({ pattern: '^[^\\u0000]*$' });
 const TextList = Type.Array(Text);
-const NameSet = Type.Record(Text, Type.Object({}));
+// Go's map[string]struct{}: only the names count.
+const NameSet = Type.Record(Type.String(), Type.Unknown(), { propertyNames: Text });
 const Digest = Type.String({ pattern: '^sha256:[0-9a-f]{64}$' });
 const Nanoseconds = Type.Integer();
+const RFC3339 = /^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})$/;
 
 const RunConfig = Type.Object({
   User: nullable(Text),
@@ -128,28 +130,42 @@ type RawConfig = Nulls<Omit<OciImageConfig, 'config' | 'rootfs' | 'history'>> & 
   readonly history?: readonly Nulls<ImageHistoryEntry>[] | null;
 };
 
+/** An archive's documents are parsed once, however many of its manifests name them. */
+const parsedConfigs = new WeakMap<Uint8Array, OciImageConfig>();
+
 /**
- * Parses and checks an image configuration. Fields that are null or unknown are left out; they stay in the bytes. An absent platform is the host's, as in Docker.
+ * Parses and checks an image configuration. Fields that are null or unknown are left out; they stay in the bytes, which
+ * must not change afterwards. An absent platform is the host's, as in Docker.
  *
  * @throws TsdError `bad_parameter` naming the field that is wrong.
  */
 export function parseImageConfig(bytes: Uint8Array): OciImageConfig {
+  const known = parsedConfigs.get(bytes);
+  if (known !== undefined) return known;
   const raw = parseJson(bytes, checker, 'the image configuration') as RawConfig;
-  if (typeof raw.created === 'string' && Number.isNaN(Date.parse(raw.created))) {
+  if (typeof raw.created === 'string' && (!RFC3339.test(raw.created) || Number.isNaN(Date.parse(raw.created)))) {
     throw new TsdError('bad_parameter', 'the image configuration is not valid: created is not an RFC 3339 time');
   }
-  const { Healthcheck, ...config } = raw.config ?? {};
-  return {
+  const { Healthcheck, ExposedPorts, Volumes, ...config } = raw.config ?? {};
+  const parsed: OciImageConfig = {
     ...knownFields(raw, Configuration.properties),
     architecture: raw.architecture || HOST_PLATFORM.architecture,
     os: raw.os || HOST_PLATFORM.os,
     config: {
       ...knownFields(config, RunConfig.properties),
+      ...(ExposedPorts ? { ExposedPorts: nameSet(ExposedPorts) } : {}),
+      ...(Volumes ? { Volumes: nameSet(Volumes) } : {}),
       ...(Healthcheck ? { Healthcheck: withoutNulls(Healthcheck) } : {}),
     },
     rootfs: { type: 'layers', diff_ids: raw.rootfs.diff_ids ?? [] },
     history: (raw.history ?? []).map((step) => knownFields(step, HistoryEntry.properties)),
   };
+  parsedConfigs.set(bytes, parsed);
+  return parsed;
+}
+
+function nameSet(value: object): Record<string, object> {
+  return Object.fromEntries(Object.keys(value).map((name) => [name, {}]));
 }
 
 function knownFields(value: object, schema: object): Record<string, unknown> {

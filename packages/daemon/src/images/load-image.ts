@@ -6,7 +6,8 @@ import { ByteStream } from './byte-stream.ts';
 import { DOCKER_MANIFEST_PATH, planDockerArchive } from './docker-archive.ts';
 import { parseImageConfig } from './image-config.ts';
 import type { AddedImage, ImageStore, NewImage } from './image-store.ts';
-import { OCI_INDEX_PATH, planOciLayout } from './oci-layout.ts';
+import { OCI_INDEX_PATH } from './oci-documents.ts';
+import { planOciLayout } from './oci-layout.ts';
 import { decompressed } from './outer-compression.ts';
 import { formatPlatform, type Platform, platformMatches } from './platform.ts';
 

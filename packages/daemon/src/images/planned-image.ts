@@ -4,6 +4,7 @@ import type { ImageReference } from '@tsd/shared/image-reference';
 import type { ArchiveBlob } from './archive-contents.ts';
 import { parseImageConfig, requireRunnableOs } from './image-config.ts';
 import type { NewImage } from './image-store.ts';
+import { quoted } from './quoted.ts';
 
 /**
  * Puts an image together from the blobs that a manifest names, and checks that they are what its configuration says.
@@ -31,12 +32,12 @@ export function planImage(
   const layers = blobs.map(({ name, blob }, index) => {
     const found = requireBlob(name, blob);
     if (found.kind !== 'layer')
-      throw new TsdError('bad_parameter', `${JSON.stringify(name)} is not a layer: it is no tar archive`);
+      throw new TsdError('bad_parameter', `${quoted(name)} is not a layer: it is no tar archive`);
     const { digest, layer } = found;
     if (layer.diffId !== diffIds[index]) {
       throw new TsdError(
         'bad_parameter',
-        `wrong diff id for layer ${index + 1}: expected ${diffIds[index]}, the content of ${JSON.stringify(name)} has ${layer.diffId}`,
+        `wrong diff id for layer ${index + 1}: expected ${diffIds[index]}, the content of ${quoted(name)} has ${layer.diffId}`,
       );
     }
     if (digest !== layer.diffId) layerDigests.set(digest, layer.diffId);
@@ -49,11 +50,11 @@ export function planImage(
 export function requireDocument(name: string, blob: ArchiveBlob | null, what: string): Buffer {
   const found = requireBlob(name, blob);
   if (found.kind === 'document') return found.bytes;
-  throw new TsdError('bad_parameter', `${JSON.stringify(name)} is not an image ${what}: it is a layer`);
+  throw new TsdError('bad_parameter', `${quoted(name)} is not an image ${what}: it is a layer`);
 }
 
 function requireBlob(name: string, blob: ArchiveBlob | null): Exclude<ArchiveBlob, { kind: 'unusable' }> {
-  if (blob === null) throw new TsdError('bad_parameter', `the archive lacks ${JSON.stringify(name)}`);
+  if (blob === null) throw new TsdError('bad_parameter', `the archive lacks ${quoted(name)}`);
   if (blob.kind === 'unusable') throw blob.error;
   return blob;
 }

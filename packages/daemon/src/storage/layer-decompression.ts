@@ -109,7 +109,7 @@ async function* decompressOne(input: Input, compression: Exclude<LayerCompressio
     if (sourceError !== undefined) throw sourceError;
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (!/^(Z_|ZSTD_|ERR_ZLIB)/.test(code)) throw error;
-    throw new TsdError('bad_parameter', `the layer's ${compression} data is damaged or cut off (${code})`, {
+    throw new TsdError('bad_parameter', `the ${compression} data is damaged or cut off (${code})`, {
       cause: error,
     });
   } finally {
