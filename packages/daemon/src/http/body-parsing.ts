@@ -2,7 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { FastifyInstance, FastifyRequest, FastifySchemaCompiler } from 'fastify';
 import type { TSchema } from 'typebox';
-import { Compile } from 'typebox/compile';
+import { Compile, type Validator } from 'typebox/compile';
 import { Value } from 'typebox/value';
 
 /** The largest JSON body, bytes. A create request with thousands of labels and mounts is far below. */
@@ -44,11 +44,19 @@ export function registerBodyParsers(app: FastifyInstance): void {
 
 /**
  * The body of an upload (application/x-tar and the like), not buffered. A reader that stops early leaves the connection
- * open for the answer. Throws bad_parameter where there is none.
+ * open for the answer. Throws bad_parameter where there is none and, from the stream, where the client goes away.
  */
 export function uploadStream(request: FastifyRequest): AsyncIterable<Uint8Array> {
-  if (request.body === request.raw) return request.raw.iterator({ destroyOnReturn: false });
+  if (request.body === request.raw) return untilGone(request.raw.iterator({ destroyOnReturn: false }));
   throw new TsdError('bad_parameter', 'the request has no body: send the archive as application/x-tar');
+}
+
+async function* untilGone(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, void> {
+  try {
+    yield* chunks;
+  } catch (error) {
+    throw new TsdError('bad_parameter', 'the client went away before the end of the archive', { cause: error });
+  }
 }
 
 /**
@@ -56,8 +64,10 @@ export function uploadStream(request: FastifyRequest): AsyncIterable<Uint8Array>
  * "invalid value for HostConfig.Memory: must be integer".
  */
 export const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const validator = Compile(schema);
+  // Compiled at its first use: most endpoints of a daemon are never called, and a compiled schema takes memory.
+  let validator: Validator | undefined;
   return (value: unknown) => {
+    validator ??= Compile(schema);
     const converted = httpPart === 'body' ? value : Value.Convert(schema, value);
     if (validator.Check(converted)) return { value: converted };
     return { error: describeMismatch(validator.Errors(converted), httpPart) };

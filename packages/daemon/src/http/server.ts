@@ -54,6 +54,14 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
     forceCloseConnections: false,
     requestIdHeader: false,
     routerOptions: { maxParamLength: 8192 },
+    // Given as factories, so that Fastify does not load the compilers of its own.
+    schemaController: {
+      compilersFactory: {
+        buildValidator: () => compileValidator,
+        // Response schemas document; they must not drop or convert fields.
+        buildSerializer: () => () => (value) => JSON.stringify(value),
+      },
+    },
     rewriteUrl: (request) => routePath(request.method ?? 'GET', request.url ?? '/'),
     serverFactory: (handler) => createHttp(handler),
     clientErrorHandler(error, socket) {
@@ -69,9 +77,6 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
   });
 
   app.decorateRequest('apiVersion', API_VERSION);
-  app.setValidatorCompiler(compileValidator);
-  // Response schemas document; they must not drop or convert fields.
-  app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(sendError);
   registerBodyParsers(app);
 
@@ -110,6 +115,7 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
   });
 
   await app.register(swagger, {
+    exposeHeadRoutes: true,
     openapi: {
       openapi: '3.1.0',
       info: {
