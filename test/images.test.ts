@@ -248,6 +248,21 @@ t.test('an image that containers use', async (t) => {
   await eventually(() => layerFiles().length === 0, { what: 'the layers go with the last container' });
 });
 
+t.test('a client that goes away in the middle', async (t) => {
+  const upload = httpRequest({
+    socketPath: daemon.socketPath,
+    path: '/images/load',
+    method: 'POST',
+    headers: { Host: 'tsd', 'Content-Type': 'application/x-tar', 'Content-Length': 10_000_000 },
+  });
+  upload.on('error', () => undefined);
+  upload.write(app.subarray(0, 1_000_000));
+  await eventually(() => layerFiles().length > 0, { what: 'the layer arrives' });
+  upload.destroy();
+  await eventually(() => layerFiles().length === 0, { what: 'what had arrived is removed' });
+  t.notMatch(daemon.log(), '"level":50', 'nothing that an administrator must look at');
+});
+
 t.test('prune', async (t) => {
   await daemon.load();
   await docker.output('load', '-i', file('app.tar', app));
