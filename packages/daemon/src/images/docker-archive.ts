@@ -2,11 +2,10 @@
 import { TsdError } from '@tsd/shared/errors';
 import { type ImageReference, parseReference, withDefaultTag } from '@tsd/shared/image-reference';
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import type { ArchiveContents } from './archive-contents.ts';
 import { MAX_LAYERS } from './image-config.ts';
 import type { NewImage } from './image-store.ts';
-import { parseJson } from './parse-json.ts';
+import { jsonChecker, parseJson } from './parse-json.ts';
 import { planImage, requireDocument } from './planned-image.ts';
 import { quoted } from './quoted.ts';
 
@@ -22,7 +21,7 @@ export interface DockerManifestItem {
 const nullableTexts = (maxItems: number) =>
   Type.Optional(Type.Union([Type.Array(Type.String({ maxLength: 4096 }), { maxItems }), Type.Null()]));
 
-const checker = Compile(
+const checker = jsonChecker(
   Type.Array(
     Type.Object({
       Config: Type.String({ minLength: 1, maxLength: 4096 }),

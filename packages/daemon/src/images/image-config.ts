@@ -4,8 +4,7 @@
  */
 import { TsdError } from '@tsd/shared/errors';
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
-import { parseJson, withoutNulls } from './parse-json.ts';
+import { jsonChecker, parseJson, withoutNulls } from './parse-json.ts';
 import { formatPlatform, HOST_PLATFORM } from './platform.ts';
 
 /** Overlayfs stacks at most 500 layers (OVL_MAX_STACK), the container's own included. */
@@ -121,7 +120,7 @@ const Configuration = Type.Object({
   }),
   history: nullable(Type.Array(HistoryEntry, { maxItems: 10_000 })),
 });
-const checker = Compile(Configuration);
+const checker = jsonChecker(Configuration);
 
 type Nulls<T> = { readonly [K in keyof T]?: T[K] | null };
 type RawConfig = Nulls<Omit<OciImageConfig, 'config' | 'rootfs' | 'history'>> & {

@@ -1,10 +1,9 @@
 /** The JSON documents of an OCI layout: descriptors, indexes and manifests, and where a layout names things. */
 import { TsdError } from '@tsd/shared/errors';
 import Type from 'typebox';
-import { Compile } from 'typebox/compile';
 import type { ArchiveContents } from './archive-contents.ts';
 import { MAX_LAYERS } from './image-config.ts';
-import { type JsonChecker, parseJson } from './parse-json.ts';
+import { type JsonChecker, jsonChecker, parseJson } from './parse-json.ts';
 import { requireDocument } from './planned-image.ts';
 import type { Platform } from './platform.ts';
 
@@ -62,10 +61,10 @@ const DescriptorSchema = Type.Object({
   ),
 });
 
-const indexChecker = Compile(
+const indexChecker = jsonChecker(
   Type.Object({ manifests: nullable(Type.Array(DescriptorSchema, { maxItems: MAX_MANIFESTS })) }),
 );
-const manifestChecker = Compile(
+const manifestChecker = jsonChecker(
   Type.Object({ config: DescriptorSchema, layers: nullable(Type.Array(DescriptorSchema, { maxItems: MAX_LAYERS })) }),
 );
 

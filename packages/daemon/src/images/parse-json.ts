@@ -1,10 +1,17 @@
 /** JSON of images: hostile bytes, parsed within a bound and checked against a schema before anyone looks at a field. */
 import { TsdError } from '@tsd/shared/errors';
+import type { TSchema } from 'typebox';
+import { Compile, type Validator } from 'typebox/compile';
 
-/** What `typebox/compile` makes of a schema, as far as it is used here. */
-export interface JsonChecker {
-  Check(value: unknown): boolean;
-  Errors(value: unknown): Iterable<{ readonly instancePath: string; readonly message: string }>;
+/** Gives a schema, compiled at the first use: a daemon that loads no image need not hold it. */
+export type JsonChecker = () => Validator;
+
+export function jsonChecker(schema: TSchema): JsonChecker {
+  let compiled: Validator | undefined;
+  return () => {
+    compiled ??= Compile(schema);
+    return compiled;
+  };
 }
 
 /** Largest configuration, manifest or index that is accepted, in bytes; registries draw the line at the same place. */
@@ -27,12 +34,15 @@ export function parseJson(bytes: Uint8Array, checker: JsonChecker, what: string)
   } catch (error) {
     throw new TsdError('bad_parameter', `${what} is not valid JSON`, { cause: error });
   }
-  if (!checker.Check(value)) throw new TsdError('bad_parameter', `${what} is not valid: ${firstFault(checker, value)}`);
+  const validator = checker();
+  if (!validator.Check(value)) {
+    throw new TsdError('bad_parameter', `${what} is not valid: ${firstFault(validator, value)}`);
+  }
   return value;
 }
 
-function firstFault(checker: JsonChecker, value: unknown): string {
-  for (const { instancePath, message } of checker.Errors(value)) {
+function firstFault(validator: Validator, value: unknown): string {
+  for (const { instancePath, message } of validator.Errors(value)) {
     return `${instancePath === '' ? 'the document' : instancePath.slice(1, 200)} ${message}`;
   }
   return 'it does not have the expected fields';
