@@ -1,7 +1,8 @@
 /** A million lines arrive complete: through run, through logs, and when the daemon dies in the middle. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t from 'tap';
 import { TSDCTL } from './support/client.ts';
@@ -65,7 +66,8 @@ t.test('after kill -9 of the daemon in the middle', async (t) => {
   t.equal(after.State.Status, 'running');
   t.equal(after.State.Pid, State.Pid, 'the same process');
   const follower = tsdctl('logs', '-f', id);
-  writeFileSync(join(gate, 'go'), '');
+  // Opening the gate waits for the one who reads it: not on this thread, which takes the output meanwhile.
+  await writeFile(join(gate, 'go'), '');
   t.equal(await tsdctl.output('wait', id), '0');
   t.equal(digest((await tsdctl('logs', id)).stdout), expected, 'logs');
   t.equal(digest((await follower).stdout), expected, 'logs -f from before the second half');
@@ -91,7 +93,8 @@ t.test('an attached client outlives the daemon', async (t) => {
   t.equal((await daemon.api.request('POST', `/containers/${Id}/start`)).status, 204);
   await eventually(() => chunks.length > 1, { what: 'output arrives', intervalMs: 1 });
   await daemon.crash();
-  writeFileSync(join(gate, 'go'), '');
+  // Opening the gate waits for the one who reads it: not on this thread, which takes the output meanwhile.
+  await writeFile(join(gate, 'go'), '');
   await closed;
   t.equal(digest(Buffer.concat(chunks)), expected);
   await daemon.start();

@@ -48,13 +48,20 @@ export function reapOrphans(own: ReadonlySet<number>): void {
   }
 }
 
+/**
+ * With TSD_TEST_SHARED_HOST set, things of other users of the host that come and go are left out: only what carries a name
+ * of the tests counts then.
+ */
+const isOurs = (name: string): boolean =>
+  process.env['TSD_TEST_SHARED_HOST'] === undefined || /tsd-(test|bench|quickstart)-/.test(name);
+
 export function readHostState(): HostState {
   return new Map<Kind, ReadonlySet<string>>([
-    ['mount', new Set(mounts())],
+    ['mount', new Set(mounts().filter(isOurs))],
     ['network namespace', new Set(networkNamespaces())],
-    ['interface', new Set(readdirSync('/sys/class/net'))],
-    ['nft table', new Set(nftTables())],
-    ['cgroup', new Set(cgroups())],
+    ['interface', new Set(readdirSync('/sys/class/net').filter(isOurs))],
+    ['nft table', new Set(nftTables().filter(isOurs))],
+    ['cgroup', new Set(cgroups().filter(isOurs))],
     ['loop device', new Set(loopDevices())],
     ['temporary directory', new Set(readdirSync(tmpdir()).filter((name) => name.startsWith(TEMPORARY_PREFIX)))],
     ['process', new Set(descendants().map(({ pid, name }) => `${pid} ${name}`))],
