@@ -35,6 +35,7 @@ function call(method: string, path: string, { headers = {}, body }: Call = {}, s
     const request = httpRequest({ socketPath: socket, method, path, headers }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
       response.on('end', () =>
         resolve({
           status: response.statusCode ?? 0,
@@ -47,6 +48,8 @@ function call(method: string, path: string, { headers = {}, body }: Call = {}, s
     request.end(body);
   });
 }
+
+let waiting: () => void = () => undefined;
 
 async function testRoutes(app: FastifyInstance): Promise<void> {
   app.post('/containers/create', { schema: { body: ContainerCreateBodySchema } }, async (request) => request.body);
@@ -68,6 +71,17 @@ async function testRoutes(app: FastifyInstance): Promise<void> {
     let bytes = 0;
     for await (const chunk of uploadStream(request)) bytes += chunk.length;
     return { bytes };
+  });
+  app.post('/containers/:id/wait', async (_request, reply) => {
+    reply.hijack();
+    reply.raw.writeHead(200).flushHeaders();
+    waiting();
+    return reply;
+  });
+  app.post('/images/create', async () => {
+    waiting();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    return { done: true };
   });
   app.get('/images/get', async (_request, reply) => {
     reply.header('content-type', 'application/x-tar');
@@ -256,6 +270,8 @@ t.test('/openapi.json describes what is there', async (t) => {
     '/containers/create',
     '/containers/json',
     '/containers/{id}/start',
+    '/containers/{id}/wait',
+    '/images/create',
     '/images/get',
     '/images/load',
     '/images/{name}',
@@ -271,10 +287,23 @@ t.test('requests are logged with id and duration', async (t) => {
   t.match(line, { requestId: String, method: String, url: String, durationMs: Number });
 });
 
-t.test('close waits for running requests and removes the sockets', async (t) => {
+t.test('close cuts endless requests, waits for others and removes the sockets', async (t) => {
   chmodSync(directory, 0o700);
+  /** Resolves when the handler runs; the answer is wrapped so that it is not awaited with it. */
+  const begin = (method: string, path: string): Promise<{ answer: Promise<Answer> }> =>
+    new Promise((resolve) => {
+      const answer = call(method, path);
+      answer.catch(() => undefined);
+      waiting = () => resolve({ answer });
+    });
+  const wait = await begin('POST', '/containers/x/wait');
+  const create = await begin('POST', '/images/create');
+  const started = performance.now();
   await server.close();
+  t.ok(performance.now() - started < 2000, 'it did not wait for the wait');
   t.notOk(existsSync(socketPath));
   t.notOk(existsSync(secondPath));
+  await t.rejects(wait.answer);
+  t.equal((await create.answer).body, '{"done":true}');
   await t.rejects(call('GET', '/containers/json'));
 });

@@ -4,7 +4,13 @@ import { createServer as createNetServer, type Server as NetServer } from 'node:
 import { arch } from 'node:process';
 import swagger from '@fastify/swagger';
 import { TsdError } from '@tsd/shared/errors';
-import fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify';
+import fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify';
 import type { Config } from '../config.ts';
 import { API_VERSION, checkVersion, MIN_API_VERSION, splitVersion } from './api-version.ts';
 import { compileValidator, registerBodyParsers } from './body-parsing.ts';
@@ -32,11 +38,15 @@ export interface ServerDeps {
   readonly routes: readonly RouteModule[];
 }
 
+type ValidatorFactory = NonNullable<
+  NonNullable<NonNullable<FastifyServerOptions['schemaController']>['compilersFactory']>['buildValidator']
+>;
+
 export interface ApiServer {
   readonly app: FastifyInstance;
   /** Listens on every configured socket. Throws conflict where another daemon does. */
   listen(): Promise<void>;
-  /** Accepts nothing new, lets running requests end for `graceMs`, then closes every connection and the sockets. */
+  /** Accepts nothing new, cuts waits and attached clients, lets other requests end for `graceMs`, then closes all. */
   close(graceMs?: number): Promise<void>;
 }
 
@@ -57,7 +67,8 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
     // Given as factories, so that Fastify does not load the compilers of its own.
     schemaController: {
       compilersFactory: {
-        buildValidator: () => compileValidator,
+        // The type asks for a factory of Ajv's.
+        buildValidator: (() => compileValidator) as unknown as ValidatorFactory,
         // Response schemas document; they must not drop or convert fields.
         buildSerializer: () => () => (value) => JSON.stringify(value),
       },
@@ -86,7 +97,11 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
     ostype: 'linux',
     server: `tsd/${deps.version} (linux)`,
   };
+  const running = new Set<FastifyReply>();
+  let closing = false;
   app.addHook('onRequest', async (request, reply) => {
+    running.add(reply);
+    reply.raw.once('close', () => running.delete(reply));
     reply.headers(commonHeaders);
     const { version } = splitVersion(request.originalUrl);
     if (version === null) return;
@@ -97,6 +112,7 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
     // Docker's clients see the type without a charset.
     const type = reply.getHeader('content-type');
     if (type === 'application/json; charset=utf-8') reply.header('content-type', 'application/json');
+    if (closing) reply.header('connection', 'close');
   });
   app.addHook('onResponse', async (request, reply) => {
     const line = {
@@ -133,7 +149,13 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
 
   const main = app.server;
   const closeUpgraded = routeUpgrades(main, app.routing);
-  return { app, ...createListeners(deps, main, closeUpgraded) };
+  const closeEndless = (): void => {
+    closing = true;
+    closeUpgraded();
+    // Written to by hand and not ended: a wait or a followed log, which may take for ever.
+    for (const { raw, sent } of running) if (sent && !raw.writableEnded) raw.destroy();
+  };
+  return { app, ...createListeners(deps, main, closeEndless) };
 }
 
 function createHttp(handler: (request: never, response: never) => void): HttpServer {
@@ -152,7 +174,7 @@ function createHttp(handler: (request: never, response: never) => void): HttpSer
 function createListeners(
   deps: ServerDeps,
   main: HttpServer,
-  closeUpgraded: () => void,
+  closeEndless: () => void,
 ): Pick<ApiServer, 'listen' | 'close'> {
   const servers: NetServer[] = [];
   const sockets: ListeningSocket[] = [];
@@ -173,7 +195,7 @@ function createListeners(
         servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve()))),
       );
       main.closeIdleConnections();
-      closeUpgraded();
+      closeEndless();
       const force = setTimeout(() => main.closeAllConnections(), graceMs);
       await closed;
       clearTimeout(force);
