@@ -1,6 +1,6 @@
 /**
- * Bundles the client into dist/: tsdctl.cjs (a loader of a few lines), client.js (everything else) and client.cache, V8's
- * compiled code for client.js.
+ * Bundles the client into dist/: tsdctl.cjs (a loader of a few lines), client.cjs (all commands), help.cjs, and client.cache,
+ * V8's compiled code for client.cjs.
  *
  * Node's own compile cache (module.enableCompileCache) keeps a directory for each user id, which a shared installation
  * cannot fill for its users; a cache beside the bundle is read by everybody and written by nobody. docs in the package's
@@ -12,22 +12,37 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 
 const root = import.meta.dirname;
 const dist = join(root, 'dist');
-const bundle = join(dist, 'client.js');
+const bundle = join(dist, 'client.cjs');
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
 const common = { bundle: true, platform: 'node', target: 'node24', format: 'cjs', logLevel: 'warning' } as const;
+const minified = { minify: true, legalComments: 'none' } as const;
+/** The help, with commander, is more code than all the rest together: a file of its own, loaded when it is shown. */
+const helpApart: Plugin = {
+  name: 'help-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /\/render-help\.ts$/ }, () => ({ path: './help.cjs', external: true }));
+  },
+};
 await build({
   ...common,
+  ...minified,
   entryPoints: [join(root, 'src/main.ts')],
   outfile: bundle,
-  minifySyntax: true,
-  minifyWhitespace: true,
-  legalComments: 'none',
+  plugins: [helpApart],
+  // import() becomes require().
+  supported: { 'dynamic-import': false },
+});
+await build({
+  ...common,
+  ...minified,
+  entryPoints: [join(root, 'src/flags/render-help.ts')],
+  outfile: join(dist, 'help.cjs'),
 });
 await build({ ...common, entryPoints: [join(root, 'src/load-bundle.ts')], outfile: join(dist, 'tsdctl.cjs') });
 await writeCodeCache();

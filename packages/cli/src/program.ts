@@ -1,4 +1,5 @@
 /** From a command line to an exit code: global flags, the command, its errors. */
+import { TsdError } from '@tsd/shared/errors';
 import { createApiClient } from './api/api-client.ts';
 import { parseEndpoint } from './api/endpoint.ts';
 import { CliError, UsageError } from './cli-error.ts';
@@ -7,6 +8,7 @@ import { COMMAND_GROUPS, COMMANDS_TO_COME, type CommandEntry, findCommand } from
 import type { FlagSpec } from './flags/flag-spec.ts';
 import { GLOBAL_FLAGS } from './flags/global-flags.ts';
 import { parseFlags } from './flags/parse-flags.ts';
+import { loadCommand } from './load-command.ts';
 import type { Output } from './output/output.ts';
 import { CLIENT_VERSION } from './version.ts';
 
@@ -31,7 +33,7 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
     const found = findCommand(global.args);
     if (found === undefined) return await withoutCommand(options, global.args, global.bool('help'));
     const { entry, path, rest } = found;
-    const module = await entry.load();
+    const module = await loadCommand(entry);
     command = { path, spec: module.spec };
     const flags = parseFlags([...module.spec.flags, HELP_FLAG], rest, {
       interspersed: module.spec.interspersed ?? true,
@@ -51,7 +53,7 @@ async function withoutCommand(options: ProgramOptions, words: readonly string[],
   if (first === 'help') {
     const topic = findCommand(rest);
     if (topic !== undefined) {
-      return showHelp(options, topic.entry, topic.path, (await topic.entry.load()).spec);
+      return showHelp(options, topic.entry, topic.path, (await loadCommand(topic.entry)).spec);
     }
     return withoutCommand(options, rest, true);
   }
@@ -106,7 +108,9 @@ function showError(
 ): number {
   // The reader of our output has gone: nothing to tell, and nobody to tell it.
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT_CODE_SIGPIPE;
-  const message = error instanceof Error ? error.message : String(error);
+  const known = error instanceof CliError || error instanceof TsdError;
+  const reason = error instanceof Error ? error.message : String(error);
+  const message = known ? reason : `internal error: ${reason}`;
   const path = command === undefined ? '' : `${command.path} `;
   let text = `tsdctl: ${message}\n`;
   if (error instanceof UsageError) {

@@ -5,6 +5,8 @@
  * The client does not use node:http: loading it and its agent costs 5 ms of every command (measured), this parser 0.2.
  */
 
+import { CliError } from '../cli-error.ts';
+
 /** The status line and headers; header names are in lower case, repeated ones joined with a comma. */
 export interface ResponseHead {
   readonly status: number;
@@ -22,7 +24,7 @@ export interface ResponseHandlers {
 }
 
 /** The peer did not speak HTTP, or the connection ended in the middle of a response. */
-export class ResponseError extends Error {
+export class ResponseError extends CliError {
   override readonly name = 'ResponseError';
 }
 

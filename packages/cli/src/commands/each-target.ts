@@ -6,8 +6,8 @@ import type { CommandContext } from '../command.ts';
 const PARALLEL = 16;
 
 /**
- * Does something to every target, several at a time, and prints each name (or what the action returns as text) in the
- * order of the arguments; errors go to stderr. Resolves with 0, or 1 if any failed.
+ * Does something to every target, several at a time, and prints each name (or what the action returns as text, or
+ * nothing for null) in the order of the arguments; errors go to stderr. Resolves with 0, or 1 if any failed.
  */
 export async function eachTarget(
   context: CommandContext,
@@ -35,7 +35,7 @@ export async function eachTarget(
   for (const [index, result] of results.entries()) {
     try {
       const shown = await result;
-      context.stdout.write(`${typeof shown === 'string' ? shown : (names[index] ?? '')}\n`);
+      if (shown !== null) context.stdout.write(`${typeof shown === 'string' ? shown : (names[index] ?? '')}\n`);
     } catch (error) {
       if (!(error instanceof CliError) || names.length === 1) throw error;
       context.stderr.write(`tsdctl: ${error.message}\n`);

@@ -55,14 +55,15 @@ const NONE = '<none>';
 /** A row for every tag; repositories that are known by digest only get one too (docker/cli formatter/image.go). */
 function imageRows(image: ImageSummary, withDigests: boolean): ImageRow[] {
   const digests = new Map<string, string[]>();
-  for (const text of image.RepoDigests) {
+  // Docker before 23 sends null for none.
+  for (const text of image.RepoDigests ?? []) {
     const at = text.lastIndexOf('@');
     const repository = text.slice(0, at);
     digests.set(repository, [...(digests.get(repository) ?? []), text.slice(at + 1)]);
   }
   const rows: ImageRow[] = [];
   const tagged = new Set<string>();
-  for (const text of image.RepoTags) {
+  for (const text of image.RepoTags ?? []) {
     const colon = text.lastIndexOf(':');
     const repository = text.slice(0, colon);
     const tag = text.slice(colon + 1);

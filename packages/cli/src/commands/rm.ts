@@ -26,7 +26,7 @@ export function run(context: CommandContext, flags: ParsedFlags): Promise<number
       if (!(error instanceof ApiError && error.status === 404 && force)) throw error;
       // Docker: with --force a container that is not there is told, but is no failure.
       context.stderr.write(`tsdctl: ${error.message}\n`);
-      return name;
+      return null;
     }
     return name;
   });

@@ -1,0 +1,40 @@
+/** The module of each command, by its first path in the index; loaded only when the command is used. */
+import type { CommandModule } from './command.ts';
+import type { CommandEntry } from './command-index.ts';
+
+const LOADERS: Readonly<Record<string, () => Promise<CommandModule>>> = {
+  run: () => import('./commands/run.ts'),
+  ps: () => import('./commands/ps.ts'),
+  logs: () => import('./commands/logs.ts'),
+  images: () => import('./commands/images.ts'),
+  version: () => import('./commands/version.ts'),
+  info: () => import('./commands/info.ts'),
+  create: () => import('./commands/create.ts'),
+  start: () => import('./commands/start.ts'),
+  attach: () => import('./commands/attach.ts'),
+  stop: () => import('./commands/stop.ts'),
+  restart: () => import('./commands/restart.ts'),
+  kill: () => import('./commands/kill.ts'),
+  wait: () => import('./commands/wait.ts'),
+  rm: () => import('./commands/rm.ts'),
+  rename: () => import('./commands/rename.ts'),
+  inspect: () => import('./commands/inspect.ts'),
+  top: () => import('./commands/top.ts'),
+  'container prune': () => import('./commands/container-prune.ts'),
+  load: () => import('./commands/load.ts'),
+  import: () => import('./commands/import.ts'),
+  save: () => import('./commands/save.ts'),
+  tag: () => import('./commands/tag.ts'),
+  rmi: () => import('./commands/rmi.ts'),
+  history: () => import('./commands/history.ts'),
+  'image prune': () => import('./commands/image-prune.ts'),
+  pull: () => import('./commands/pull.ts'),
+};
+
+/** Loads a command's module. */
+export function loadCommand(entry: CommandEntry): Promise<CommandModule> {
+  const [name = ''] = entry.paths;
+  const load = LOADERS[name];
+  if (load === undefined) throw new TypeError(`the command ${name} has no module`);
+  return load();
+}
