@@ -369,6 +369,11 @@ static void payload(struct reader *r, struct step *step)
     case OP_SET_CREDENTIALS:
         credentials(r, step);
         return;
+    case OP_ATTACH_DEVICE_PROGRAM:
+        step->at = path(r);
+        step->device.program = bytes(r, 4096 * 8);
+        check(r, step->device.program.length && step->device.program.length % 8 == 0, "no whole BPF instructions");
+        return;
     case OP_SET_SECCOMP:
         step->seccomp.program = bytes(r, 4096 * 8);
         check(r, step->seccomp.program.length && step->seccomp.program.length % 8 == 0, "no whole BPF instructions");
@@ -400,6 +405,7 @@ static const char *misplaced(const struct step *step, bool cloned)
     case OP_SET_OOM_SCORE_ADJ:
         return step->side != SIDE_HOST || !cloned ? "belongs to the host side after clone" : NULL;
     case OP_OPEN_PIDFD:
+    case OP_ATTACH_DEVICE_PROGRAM:
         return step->side != SIDE_HOST ? "belongs to the host side" : NULL;
     case OP_SET_RLIMIT:
         return !cloned ? "belongs after clone" : NULL;

@@ -69,6 +69,9 @@ int step_change_directory(const struct step *step);
 int open_exec_label(const struct launch *launch);
 int protect_child(void); /* no dump or trace, and death with the launcher */
 
+/* device-program.c */
+int step_attach_device_program(const struct launch *launch, const struct step *step);
+
 /* credentials.c */
 int step_set_credentials(struct launch *launch, const struct step *step);
 

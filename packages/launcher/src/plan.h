@@ -55,7 +55,8 @@ enum op {
     OP_SET_SECCOMP,
     OP_CHANGE_DIRECTORY,
     OP_EXEC,
-    OP_LAST = OP_EXEC,
+    OP_ATTACH_DEVICE_PROGRAM,
+    OP_LAST = OP_ATTACH_DEVICE_PROGRAM,
 };
 
 enum namespace_bit {
@@ -143,6 +144,7 @@ struct step {
             uint64_t bounding, effective, permitted, inheritable, ambient;
         } credentials;
         struct { struct bytes program; bool log; } seccomp;
+        struct { struct bytes program; } device;
         struct { const char *path; } directory;
         struct { char **argv, **env; bool init; } exec; /* both end with NULL */
     };

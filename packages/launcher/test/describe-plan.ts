@@ -112,6 +112,8 @@ function describe(step: Step): readonly (string | number)[] {
       const sets = [bounding, effective, permitted, inheritable, ambient].map(capabilities);
       return [step.uid, step.gid, `groups=${step.groups.join(',')}`, ...sets];
     }
+    case 'attach-device-program':
+      return [path(step.at), hex(step.program)];
     case 'set-seccomp':
       return [hex(step.program), ...flag(step.log, 'log')];
     case 'change-directory':

@@ -121,6 +121,7 @@ static const char *const op_names[] = {
     "set-seccomp",
     "change-directory",
     "exec",
+    "attach-device-program",
 };
 
 static void new_mount(FILE *to, const struct step *step)
@@ -269,6 +270,10 @@ static void fields(FILE *to, const struct step *step)
         return;
     case OP_SET_CREDENTIALS:
         credentials(to, step);
+        return;
+    case OP_ATTACH_DEVICE_PROGRAM:
+        path(to, &step->at);
+        hex(to, step->device.program);
         return;
     case OP_SET_SECCOMP:
         hex(to, step->seccomp.program);

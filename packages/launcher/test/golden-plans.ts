@@ -35,6 +35,12 @@ const everyStep: Step[] = [
   { op: 'write-file', side: 'host', at: { path: '/etc/x' }, data: 'a\nb\0c', create: true },
   { op: 'open-path', side: 'host', at: { path: '/x' }, slot: 2 },
   { op: 'open-path', side: 'host', at: { path: '/x' }, slot: 3, directory: true },
+  {
+    op: 'attach-device-program',
+    side: 'host',
+    at: { base: 3, path: '' },
+    program: Uint8Array.from([0xb7, 0, 0, 0, 1, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]),
+  },
   { op: 'open-pidfd', side: 'host', pid: 4_194_303, slot: 4 },
   { op: 'join-namespaces', side: 'host', slot: 4, namespaces: ['pid'] },
   { op: 'unshare', side: 'host', namespaces: ['net', 'ipc'] },

@@ -57,6 +57,7 @@ const OPS: Readonly<Record<Step['op'], { readonly number: number; readonly side:
   'set-seccomp': { number: 32, side: 'container' },
   'change-directory': { number: 33, side: 'container' },
   exec: { number: 34, side: 'container' },
+  'attach-device-program': { number: 35, side: 'host' },
 };
 
 const SIDES: Readonly<Record<Side, number>> = { host: 0, container: 1 };
@@ -252,6 +253,10 @@ function writePayload(writer: WireWriter, step: Step): void {
       return;
     case 'set-seccomp':
       writer.bytes(step.program).u8(Number(step.log ?? false));
+      return;
+    case 'attach-device-program':
+      writePath(writer, step.at);
+      writer.bytes(step.program);
       return;
     case 'change-directory':
       writeString(writer, step.path);

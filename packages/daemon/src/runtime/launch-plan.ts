@@ -93,6 +93,8 @@ export type Step = StepBase &
     | { readonly op: 'write-file'; readonly at: PlanPath; readonly data: string; readonly create?: boolean }
     /** Host side, after `clone`: writes the child's pid into `at`/cgroup.procs. */
     | { readonly op: 'enter-cgroup'; readonly at: PlanPath }
+    /** Attaches a device filter (struct bpf_insn[]) to the version 2 cgroup at `at`, bpf(2) BPF_CGROUP_DEVICE. */
+    | { readonly op: 'attach-device-program'; readonly at: PlanPath; readonly program: Uint8Array }
     /** Opens `at` (O_PATH, and O_DIRECTORY where asked) into the slot. */
     | { readonly op: 'open-path'; readonly at: PlanPath; readonly slot: Slot; readonly directory?: boolean }
     /** pidfd_open(2) of a process of the host. */
