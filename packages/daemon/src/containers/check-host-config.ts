@@ -2,7 +2,7 @@
  * Refuses host configurations that make no sense (moby daemon/daemon_unix.go, verifyPlatformContainerResources and
  * verifyContainerSettings) or that need what tsd does not have yet. What depends on the host's kernel is planLaunch's.
  */
-import { cpus } from 'node:os';
+import { availableParallelism } from 'node:os';
 import { TsdError } from '@tsd/shared/errors';
 import { RLIMIT_NUMBERS } from '@tsd/shared/ulimit-spec';
 import type { HostConfig } from './container.ts';
@@ -16,7 +16,7 @@ const MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024;
  *
  * @throws TsdError `bad_parameter` naming the field, `not_implemented` for what is not there yet
  */
-export function checkHostConfig(host: HostConfig, processors: number = cpus().length): readonly string[] {
+export function checkHostConfig(host: HostConfig, processors: number = availableParallelism()): readonly string[] {
   const warnings: string[] = [];
   checkMemory(host, warnings);
   checkProcessors(host, processors);

@@ -1,6 +1,6 @@
 /** Makes a container: checked, named, its directories made, and, last, its row: the commit point. */
 import { randomBytes } from 'node:crypto';
-import { chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { hostname as hostName } from 'node:os';
 import type { ContainerCreateBody, ContainerCreateResponse } from '@tsd/shared/api-containers';
 import { parseContainerName } from '@tsd/shared/container-name';
@@ -83,7 +83,7 @@ export function createContainer(
     } else {
       warnings.push(...planWarnings(deps, withoutBinds(record), files, image.diffIds.length));
     }
-    makeDirectories(files, idRange);
+    makeDirectories(files);
     deps.store.insert(record);
   } catch (error) {
     deps.trash.discard(files.directory);
@@ -150,12 +150,8 @@ function withoutBinds(record: ContainerRecord): ContainerRecord {
   return { ...record, hostConfig: { ...record.hostConfig, Binds: null } };
 }
 
-/** Only the container's root may use the upper directory's content; the roots above it let no user of the host pass. */
-function makeDirectories(files: ContainerFiles, idRange: number | null): void {
-  const rootId = idRange ?? 0;
+/** No user of the host gets past the first. The plan makes the overlay's own, which belong to the container's root. */
+function makeDirectories(files: ContainerFiles): void {
   mkdirSync(files.directory, { mode: 0o700 });
-  mkdirSync(files.upper, { mode: 0o755 });
-  mkdirSync(files.work, { mode: 0o700 });
   mkdirSync(files.logDirectory, { mode: 0o700 });
-  if (rootId !== 0) chownSync(files.upper, rootId, rootId);
 }

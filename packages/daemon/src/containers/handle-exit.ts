@@ -117,11 +117,13 @@ export function removeAfterExit(deps: HandleExitDeps, id: string): void {
     );
 }
 
-async function removeCgroups(deps: HandleExitDeps, id: string): Promise<void> {
+async function removeCgroups(deps: HandleExitDeps, id: string): Promise<boolean> {
   try {
     await deps.cgroups.remove(id);
+    return true;
   } catch (error) {
     deps.log.error({ containerId: id, err: error }, "a container's cgroups could not be removed");
+    return false;
   }
 }
 

@@ -20,25 +20,20 @@ const LOOPBACK_HOSTS = [
 ];
 
 /**
- * The texts of the three files. With the host's network the container sees the host's names, as in Docker.
+ * The texts of the three files, from the host's own read with `readHost`. With the host's network the container sees the host's names, as in Docker.
  *
  * @throws TsdError `bad_parameter` for an extra host that is not `name:address`
  */
-export function networkFiles(record: ContainerRecord, host: { hosts: string; resolvConf: string }): NetworkFiles {
+export function networkFiles(record: ContainerRecord, readHost: (path: string) => string): NetworkFiles {
   const { config, hostConfig } = record;
   const extra = (hostConfig.ExtraHosts ?? []).map(parseExtraHost);
-  const base = hostConfig.NetworkMode === 'host' ? host.hosts.trimEnd().split('\n') : LOOPBACK_HOSTS;
+  const base = hostConfig.NetworkMode === 'host' ? readHost('/etc/hosts').trimEnd().split('\n') : LOOPBACK_HOSTS;
   const hosts = [...base, ...extra.map(({ address, name }) => `${address}\t${name}`)];
   return {
     hosts: `${hosts.join('\n')}\n`,
     hostname: `${config.Hostname}\n`,
-    resolvConf: resolvConf(record, host.resolvConf),
+    resolvConf: resolvConf(record, readHost('/etc/resolv.conf')),
   };
-}
-
-/** Reads the host's own files; a missing one is empty. */
-export function readHostNetworkFiles(): { hosts: string; resolvConf: string } {
-  return { hosts: readOrEmpty('/etc/hosts'), resolvConf: readOrEmpty('/etc/resolv.conf') };
 }
 
 /**
@@ -77,7 +72,8 @@ function searchLine(domains: readonly string[]): readonly string[] {
   return domains.length === 1 && domains[0] === '.' ? [] : [`search ${domains.join(' ')}`];
 }
 
-function readOrEmpty(path: string): string {
+/** The text of a file of the host; a missing one is empty. */
+export function readHostFile(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {

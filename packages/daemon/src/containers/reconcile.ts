@@ -130,11 +130,15 @@ function removeStaleFiles(deps: ReconcileDeps, record: ContainerRecord): void {
   const { runtimeDirectory } = containerFiles(deps.roots, record.id);
   if (!existsSync(runtimeDirectory)) return;
   const removal = deps.running
-    .cleanup(record.id)
+    .cleanedUp(record.id)
     .then(() => deps.cgroups.remove(record.id))
     .then(() => rm(runtimeDirectory, { recursive: true, force: true }))
-    .catch((error: unknown) =>
-      deps.log.error({ containerId: record.id, err: error }, 'the remains of a launch could not be removed'),
+    .then(
+      () => true,
+      (error: unknown) => {
+        deps.log.error({ containerId: record.id, err: error }, 'the remains of a launch could not be removed');
+        return false;
+      },
     );
   deps.running.setCleanup(record.id, removal);
 }

@@ -73,11 +73,11 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
   deps.restartTimers.cancel(id);
   if (record.status !== status) deps.store.update(id, { status });
   try {
-    await deps.running.cleanup(id);
-    await deps.cgroups.remove(id);
+    if (!(await deps.running.cleanedUp(id))) await deps.cgroups.remove(id);
     const files = containerFiles(deps.roots, id);
     deps.trash.discard(files.directory);
     deps.store.delete(id);
+    deps.running.forget(id);
     if (record.idRange !== null) deps.idRanges.release(record.idRange);
     rm(files.runtimeDirectory, { recursive: true, force: true }).catch((error: unknown) =>
       deps.log.error({ containerId: id, err: error }, 'a runtime directory could not be removed'),

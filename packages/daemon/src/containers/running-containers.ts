@@ -14,15 +14,21 @@ export interface RunningContainers {
   require(id: string): RunningContainer;
   add(id: string, running: RunningContainer): void;
   remove(id: string): void;
+  /** The container is gone. */
+  forget(id: string): void;
   entries(): Iterable<[string, RunningContainer]>;
-  /** Cleaning up after an exit (cgroups, layers) that still goes on; a start or a removal awaits it. Never rejects. */
-  cleanup(id: string): Promise<void>;
-  setCleanup(id: string, work: Promise<void>): void;
+  /**
+   * Resolves when nothing cleans up after the last run any more; a start and a removal await it. True where all of that
+   * run is known to be gone, false where that is not known: it failed, or was an earlier daemon's.
+   */
+  cleanedUp(id: string): Promise<boolean>;
+  /** Notes the cleaning up after a run. It resolves with whether it is all done; it must not reject. */
+  setCleanup(id: string, work: Promise<boolean>): void;
 }
 
 export function createRunningContainers(): RunningContainers {
   const running = new Map<string, RunningContainer>();
-  const cleanups = new Map<string, Promise<void>>();
+  const cleanups = new Map<string, Promise<boolean>>();
   return {
     get: (id) => running.get(id),
     require(id) {
@@ -37,13 +43,12 @@ export function createRunningContainers(): RunningContainers {
       running.delete(id);
     },
     entries: () => running.entries(),
-    cleanup: (id) => cleanups.get(id) ?? Promise.resolve(),
+    cleanedUp: (id) => cleanups.get(id) ?? Promise.resolve(false),
     setCleanup(id, work) {
       cleanups.set(id, work);
-      const forget = () => {
-        if (cleanups.get(id) === work) cleanups.delete(id);
-      };
-      work.then(forget, forget);
+    },
+    forget(id) {
+      cleanups.delete(id);
     },
   };
 }

@@ -15,7 +15,7 @@ import { containerLaunchInput } from './container-launch-input.ts';
 import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
 import { isRunning, transition } from './lifecycle.ts';
-import { networkFiles, readHostNetworkFiles } from './network-files.ts';
+import { networkFiles, readHostFile } from './network-files.ts';
 import type { AttachedClient } from './pending-attaches.ts';
 import { removeLocked } from './remove-container.ts';
 import { timestampOfNs } from './timestamp.ts';
@@ -49,7 +49,7 @@ export async function startLocked(
   options: { readonly restartCount: number },
 ): Promise<void> {
   const { id } = record;
-  await deps.running.cleanup(id);
+  await deps.running.cleanedUp(id);
   const files = containerFiles(deps.roots, id);
   const waiting = deps.pendingAttaches.take(id);
   const clients: AttachedClient[] = [];
@@ -82,6 +82,7 @@ export async function startLocked(
       stopRequested: false,
       restartCount: options.restartCount,
     });
+    deps.running.forget(id);
     superviseContainer(deps, running, supervisor);
     // Those who came while the launch was under way.
     for (const client of deps.pendingAttaches.take(id)) await handOver(deps.log, id, supervisor, client);
@@ -147,7 +148,7 @@ async function recordStartFailure(deps: StartDeps, record: ContainerRecord, erro
 
 function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
   mkdirSync(files.runtimeDirectory, { recursive: true, mode: 0o700 });
-  const texts = networkFiles(record, readHostNetworkFiles());
+  const texts = networkFiles(record, readHostFile);
   const rootId = record.idRange ?? 0;
   for (const [path, text] of [
     [files.hosts, texts.hosts],
@@ -155,7 +156,8 @@ function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
     [files.resolvConf, texts.resolvConf],
   ] as const) {
     writeFileSync(path, text, { mode: 0o644 });
-    chownSync(path, rootId, rootId);
+    // The owner stays with the file from the first start on.
+    if (rootId !== 0 && record.startedAt === null) chownSync(path, rootId, rootId);
   }
 }
 

@@ -18,6 +18,8 @@ import { getXattr } from '../os/xattr.ts';
 
 const MAX_SYMLINK_HOPS = 8;
 const MAX_PATH_BYTES = 4096;
+/** passwd(5) and group(5) of most images fit. */
+const FIRST_READ_BYTES = 4096;
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
 
 export interface LayeredRead {
@@ -160,14 +162,17 @@ function readRegularFile(root: number, path: string, maxBytes: number): Buffer |
 }
 
 function readBounded(fd: number, path: string, maxBytes: number): Buffer {
-  // One byte more than allowed: the size may change under our hands, so it is not asked for.
-  const buffer = Buffer.alloc(maxBytes + 1);
+  // The size may change under our hands, so it is not asked for: the buffer grows, to one byte more than allowed.
+  let buffer = Buffer.allocUnsafe(Math.min(FIRST_READ_BYTES, maxBytes + 1));
   let length = 0;
   for (;;) {
     const bytes = readSync(fd, buffer, length, buffer.length - length, null);
     if (bytes === 0) break;
     length += bytes;
     if (length > maxBytes) throw new RangeError(`/${path} in the container's root is larger than ${maxBytes} bytes`);
+    if (length === buffer.length) {
+      buffer = Buffer.concat([buffer, Buffer.allocUnsafe(Math.min(length, maxBytes + 1 - length))]);
+    }
   }
   return Buffer.from(buffer.subarray(0, length));
 }
