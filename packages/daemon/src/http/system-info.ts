@@ -49,7 +49,7 @@ export function systemInfo(deps: SystemDeps, identity: Identity): SystemInfo {
       ['Writable layer', 'overlayfs'],
     ],
     SystemStatus: null,
-    Plugins: { Volume: [], Network: ['host', 'null'], Authorization: null, Log: ['json-file', 'none'] },
+    Plugins: { Volume: [], Network: ['host', 'null'], Authorization: null, Log: ['json-file', 'local', 'none'] },
     ...limits,
     IPv4Forwarding: readText('/proc/sys/net/ipv4/ip_forward') === '1',
     BridgeNfIptables: readText('/proc/sys/net/bridge/bridge-nf-call-iptables') === '1',
