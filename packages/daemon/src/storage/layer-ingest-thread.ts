@@ -1,4 +1,5 @@
 /** The daemon's side of the ingest thread: passes a stream on to it through shared memory. */
+import { totalmem } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TsdError } from '@tsd/shared/errors';
@@ -18,6 +19,8 @@ export type IngestAnswer =
 
 const SLOT_BYTES = 1024 * 1024;
 const SLOTS = 4;
+/** Two million files take about half of it; on small hosts half of the memory is the bound. */
+const MAX_HEAP_MB = 3072;
 
 /** A running thread that takes one layer at a time. */
 export class LayerIngestThread {
@@ -34,7 +37,9 @@ export class LayerIngestThread {
 
   constructor() {
     // Beside this file, with the same ending: sources in development, built files in an installation.
-    this.worker = new Worker(new URL(`./layer-ingest-worker${extname(import.meta.url)}`, import.meta.url));
+    this.worker = new Worker(new URL(`./layer-ingest-worker${extname(import.meta.url)}`, import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: Math.min(MAX_HEAP_MB, Math.floor(totalmem() / 2 ** 21)) },
+    });
     this.worker.unref();
     this.worker.on('message', (message: IngestAnswer) => this.receive(message));
     this.worker.on('error', (error) => this.fail(error));
@@ -110,9 +115,13 @@ export class LayerIngestThread {
     this.wake?.();
   }
 
-  private fail(error: Error): void {
+  private fail(error: Error & { code?: unknown }): void {
     this.broken = true;
-    this.outcome ??= { error };
+    const outOfMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    const told = outOfMemory
+      ? new TsdError('bad_parameter', 'the layer has more files than fit in memory', { cause: error })
+      : error;
+    this.outcome ??= { error: told };
     this.wake?.();
   }
 

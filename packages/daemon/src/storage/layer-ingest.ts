@@ -4,6 +4,7 @@ import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
+import { startWriteback } from '../os/start-writeback.ts';
 import { encodeErofsImage } from './erofs/erofs-image.ts';
 import { indexPlacement } from './erofs/index-placement.ts';
 import { LayerTree } from './erofs/layer-tree.ts';
@@ -14,6 +15,8 @@ import { TarParser } from './tar/tar-parser.ts';
 /** File names in a layer's directory. */
 export const TAR_FILE = 'layer.tar';
 export const EROFS_FILE = 'layer.erofs';
+
+const WRITEBACK_BYTES = 8 * 1024 * 1024;
 
 export interface StoredLayer {
   /** sha256:… of the uncompressed tar. */
@@ -146,14 +149,27 @@ async function writeTar(
   consume: (piece: Buffer) => void,
 ): Promise<number> {
   let position = 0;
-  for await (const piece of pieces) {
-    const written = writeFully(tar, piece, position);
-    try {
-      consume(piece);
-    } finally {
-      await written;
+  let handedOver = 0;
+  let writeback: Promise<void> = Promise.resolve();
+  try {
+    for await (const piece of pieces) {
+      const written = writeFully(tar, piece, position);
+      try {
+        consume(piece);
+      } finally {
+        await written;
+      }
+      position += piece.length;
+      // The disk works alongside, so that little is left to wait for at the end.
+      if (position - handedOver >= WRITEBACK_BYTES) {
+        const start = handedOver;
+        const end = position;
+        writeback = writeback.then(() => startWriteback(tar.fd, start, end - start));
+        handedOver = position;
+      }
     }
-    position += piece.length;
+  } finally {
+    await writeback;
   }
   return position;
 }

@@ -24,7 +24,14 @@ import {
   XATTR_ENTRY_BYTES,
   XATTR_HEADER_BYTES,
 } from './erofs-format.ts';
-import { type ErofsLayout, layOutErofs, metadataOffset, type PlacedInode, roundUp } from './erofs-layout.ts';
+import {
+  type ErofsLayout,
+  layOutErofs,
+  metadataOffset,
+  type PlacedDirectory,
+  roundUp,
+  xattrSize,
+} from './erofs-layout.ts';
 import { type FilePlacement, HOLE } from './file-placement.ts';
 import { type LayerInode, type LayerTree, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
@@ -53,12 +60,11 @@ function encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Ar
   const { blockBytes } = layout;
   const devices = placement.deviceSizesBytes;
   const head = Buffer.alloc(metadataOffset(blockBytes, devices.length));
-  const root = layout.inodes[0] as PlacedInode;
   const at = SUPER_BLOCK_OFFSET;
   head.writeUInt32LE(SUPER_MAGIC, at);
   head.writeUInt32LE(FEATURE_COMPAT_MTIME, at + 8);
   head[at + 12] = placement.blockBits;
-  head.writeUInt16LE(root.offset / INODE_SLOT_BYTES, at + 14);
+  head.writeUInt16LE((layout.offsets[0] as number) / INODE_SLOT_BYTES, at + 14);
   head.writeBigUInt64LE(BigInt(layout.inodes.length), at + 16);
   head.writeUInt32LE(layout.totalBlocks, at + 36);
   head.set(uuid.subarray(0, 16), at + 48);
@@ -73,19 +79,16 @@ function encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Ar
 
 /** Inodes with their attributes, chunk indexes and inline data, up to the block where the data begins. */
 function* encodeInodes(layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
-  const { inodes, dataOffset } = layout;
-  let index = 0;
-  while (index < inodes.length) {
+  const { inodes, offsets, dataOffset } = layout;
+  const offsetOf = (index: number): number => (index < inodes.length ? (offsets[index] as number) : dataOffset);
+  for (let index = 0; index < inodes.length; ) {
     // A window holds whole inodes with all that belongs to them: it ends where the first of the next one begins.
-    const first = inodes[index] as PlacedInode;
+    const start = offsetOf(index);
     let next = index + 1;
-    while (next < inodes.length && (inodes[next] as PlacedInode).offset - first.offset < WINDOW_BYTES) next++;
-    const end = next < inodes.length ? (inodes[next] as PlacedInode).offset : dataOffset;
-    const window = Buffer.alloc(end - first.offset);
-    for (; index < next; index++) {
-      const placed = inodes[index] as PlacedInode;
-      encodeInode(window, placed.offset - first.offset, placed, layout, placement);
-    }
+    while (next < inodes.length && offsetOf(next) - start < WINDOW_BYTES) next++;
+    const window = Buffer.alloc(offsetOf(next) - start);
+    for (; index < next; index++)
+      encodeInode(window, offsetOf(index) - start, inodes[index] as LayerInode, layout, placement);
     yield window;
   }
 }
@@ -93,17 +96,18 @@ function* encodeInodes(layout: ErofsLayout, placement: FilePlacement): Generator
 function encodeInode(
   target: Buffer,
   at: number,
-  placed: PlacedInode,
+  inode: LayerInode,
   layout: ErofsLayout,
   placement: FilePlacement,
 ): void {
-  const { inode, xattrBytes } = placed;
-  target.writeUInt16LE(1 | (placed.layout << 1), at);
+  const dataLayout = layout.layouts[inode.ordinal] as number;
+  const xattrBytes = xattrSize(inode);
+  target.writeUInt16LE(1 | (dataLayout << 1), at);
   target.writeUInt16LE(xattrBytes === 0 ? 0 : 1 + (xattrBytes - XATTR_HEADER_BYTES) / 4, at + 2);
   target.writeUInt16LE(inode.mode, at + 4);
   writeInt64(target, at + 8, inode.sizeBytes);
-  target.writeUInt32LE(placed.firstBlock, at + 16);
-  target.writeUInt32LE((placed.offset / INODE_SLOT_BYTES) >>> 0, at + 20);
+  target.writeUInt32LE(layout.firstBlocks[inode.ordinal] as number, at + 16);
+  target.writeUInt32LE(inode.ordinal + 1, at + 20);
   target.writeUInt32LE(inode.uid, at + 24);
   target.writeUInt32LE(inode.gid, at + 28);
   writeInt64(target, at + 32, inode.mtimeSeconds);
@@ -115,14 +119,15 @@ function encodeInode(
   if (type === S_IFCHR || type === S_IFBLK) {
     const { deviceMajor: major, deviceMinor: minor } = inode;
     target.writeUInt32LE(((minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12)) >>> 0, at + 16);
-  } else if (placed.layout === LAYOUT_CHUNK_BASED) {
-    encodeChunks(target, at, roundUp(body, CHUNK_INDEX_BYTES), placed, placement);
-  } else if (placed.layout === LAYOUT_FLAT_INLINE) {
-    if (placed.directory === null) target.write(inode.target, body, 'latin1');
+  } else if (dataLayout === LAYOUT_CHUNK_BASED) {
+    encodeChunks(target, at, roundUp(body, CHUNK_INDEX_BYTES), inode, layout, placement);
+  } else if (dataLayout === LAYOUT_FLAT_INLINE) {
+    const directory = layout.directories.get(inode);
+    if (directory === undefined) target.write(inode.target, body, 'latin1');
     else {
-      const { names, counts } = placed.directory;
-      const count = counts.at(-1) as number;
-      writeDirectoryBlock(target, body, directoryEntries(placed, layout, names.length - count, count));
+      const count = directory.counts.at(-1) as number;
+      const entries = directoryEntries(inode, directory, layout, directory.names.length - count, count);
+      writeDirectoryBlock(target, body, entries);
     }
   }
 }
@@ -144,71 +149,71 @@ function encodeChunks(
   target: Buffer,
   inodeAt: number,
   start: number,
-  placed: PlacedInode,
+  inode: LayerInode,
+  layout: ErofsLayout,
   placement: FilePlacement,
 ): void {
-  const { chunkBits, addresses } = placed.copiedChunks ?? placement.place(placed.inode);
+  const { chunkBits, addresses } = layout.copied.get(inode) ?? placement.place(inode);
   target.writeUInt32LE(CHUNK_FORMAT_INDEXES | chunkBits, inodeAt + 16);
+  const firstCopied = layout.firstBlocks[inode.ordinal] as number;
   let at = start;
   for (const address of addresses) {
-    const copied = address < HOLE;
     target.writeUInt16LE(address >= 0 ? 1 : 0, at + 2);
-    target.writeUInt32LE(
-      copied ? placed.firstBlock + (-2 - address) * 2 ** chunkBits : address === HOLE ? NULL_BLOCK : address,
-      at + 4,
-    );
+    if (address >= 0) target.writeUInt32LE(address, at + 4);
+    else target.writeUInt32LE(address === HOLE ? NULL_BLOCK : firstCopied + (-2 - address) * 2 ** chunkBits, at + 4);
     at += CHUNK_INDEX_BYTES;
   }
 }
 
 /** What lies outside the inodes, in the inodes' order. */
 function* encodeData(layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
-  const { blockBytes } = layout;
-  let window = Buffer.alloc(WINDOW_BYTES);
-  let used = 0;
-  for (const placed of layout.inodes) {
-    if (placed.firstBlock === 0) continue;
-    if (placed.directory !== null) {
-      const { counts } = placed.directory;
-      const outside = placed.layout === LAYOUT_FLAT_INLINE ? counts.length - 1 : counts.length;
-      let start = 0;
-      for (let i = 0; i < outside; i++) {
-        if (used === window.length) {
-          yield window;
-          window = Buffer.alloc(WINDOW_BYTES);
-          used = 0;
-        }
-        const count = counts[i] as number;
-        writeDirectoryBlock(window, used, directoryEntries(placed, layout, start, count));
-        start += count;
-        used += blockBytes;
-      }
-      continue;
-    }
-    yield window.subarray(0, used);
-    window = Buffer.alloc(WINDOW_BYTES);
-    used = 0;
-    if (placed.copiedChunks === null) {
-      const block = Buffer.alloc(roundUp(placed.inode.target.length, blockBytes));
-      block.write(placed.inode.target, 0, 'latin1');
+  for (const inode of layout.inodes) {
+    if (layout.firstBlocks[inode.ordinal] === 0) continue;
+    const directory = layout.directories.get(inode);
+    const chunks = layout.copied.get(inode);
+    if (directory !== undefined) yield* encodeDirectory(inode, directory, layout);
+    else if (chunks === undefined) {
+      const block = Buffer.alloc(roundUp(inode.target.length, layout.blockBytes));
+      block.write(inode.target, 0, 'latin1');
       yield block;
     } else {
-      const chunkBytes = blockBytes * 2 ** placed.copiedChunks.chunkBits;
-      for (const offset of placed.copiedChunks.copiedOffsets)
-        yield placement.readChunk(placed.inode, offset, chunkBytes);
+      const chunkBytes = layout.blockBytes * 2 ** chunks.chunkBits;
+      for (const offset of chunks.copiedOffsets) yield placement.readChunk(inode, offset, chunkBytes);
     }
   }
-  yield window.subarray(0, used);
 }
 
-function directoryEntries(placed: PlacedInode, layout: ErofsLayout, start: number, count: number): DirectoryEntry[] {
-  const { names, parent } = placed.directory as NonNullable<PlacedInode['directory']>;
-  const { inode } = placed;
+/** The blocks of a directory that are not beside its inode. */
+function* encodeDirectory(inode: LayerInode, directory: PlacedDirectory, layout: ErofsLayout): Generator<Buffer> {
+  const { counts } = directory;
+  const outside = counts.length - (layout.layouts[inode.ordinal] === LAYOUT_FLAT_INLINE ? 1 : 0);
+  const blocksInWindow = WINDOW_BYTES / layout.blockBytes;
+  let start = 0;
+  for (let first = 0; first < outside; first += blocksInWindow) {
+    const last = Math.min(outside, first + blocksInWindow);
+    const window = Buffer.alloc((last - first) * layout.blockBytes);
+    for (let i = first; i < last; i++) {
+      const count = counts[i] as number;
+      const entries = directoryEntries(inode, directory, layout, start, count);
+      writeDirectoryBlock(window, (i - first) * layout.blockBytes, entries);
+      start += count;
+    }
+    yield window;
+  }
+}
+
+function directoryEntries(
+  inode: LayerInode,
+  { names, parent }: PlacedDirectory,
+  layout: ErofsLayout,
+  start: number,
+  count: number,
+): DirectoryEntry[] {
   return names.slice(start, start + count).map((name) => {
     const target = name === '.' ? inode : name === '..' ? parent : (inode.children?.get(name) as LayerInode);
     return {
       name,
-      inodeNumber: (layout.offsets.get(target) as number) / INODE_SLOT_BYTES,
+      inodeNumber: (layout.offsets[target.ordinal] as number) / INODE_SLOT_BYTES,
       fileType: fileType(target.mode),
     };
   });

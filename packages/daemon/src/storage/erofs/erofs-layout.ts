@@ -18,34 +18,28 @@ import type { FileChunks, FilePlacement } from './file-placement.ts';
 import { type LayerInode, type LayerTree, S_IFLNK, S_IFMT, S_IFREG } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
 
-/** One inode and its place. */
-export interface PlacedInode {
-  readonly inode: LayerInode;
-  /** Byte offset of the inode; its number is this divided by 32. */
-  readonly offset: number;
-  readonly layout: number;
-  readonly xattrBytes: number;
-  /** First block of the data that lies outside the inode; 0 where there is none. */
-  readonly firstBlock: number;
-  readonly directory: PlacedDirectory | null;
-  /** Chunks of a file with copied ones: they need no second computation. Null for all others. */
-  readonly copiedChunks: FileChunks | null;
-}
-
 export interface PlacedDirectory {
   readonly parent: LayerInode;
   /** Sorted, `.` and `..` included. */
   readonly names: readonly ByteString[];
   /** Names in each block. */
   readonly counts: readonly number[];
-  readonly lastBlockBytes: number;
 }
 
+/** Places by `LayerInode.ordinal`: layers of a million files are to fit in memory. */
 export interface ErofsLayout {
   readonly blockBytes: number;
   /** In the order of their offsets; the root is first, for its number must fit in 16 bits. */
-  readonly inodes: readonly PlacedInode[];
-  readonly offsets: ReadonlyMap<LayerInode, number>;
+  readonly inodes: readonly LayerInode[];
+  /** Byte offset of each inode; its number is this divided by 32. */
+  readonly offsets: Float64Array;
+  /** Data layout of each inode. */
+  readonly layouts: Uint8Array;
+  /** First block of an inode's data that lies outside it; 0 where there is none. */
+  readonly firstBlocks: Uint32Array;
+  readonly directories: ReadonlyMap<LayerInode, PlacedDirectory>;
+  /** Chunks of the files that have copied ones. */
+  readonly copied: ReadonlyMap<LayerInode, FileChunks>;
   /** First byte after the inodes: directory blocks, long symlinks and copied chunks follow, in the inodes' order. */
   readonly dataOffset: number;
   readonly totalBlocks: number;
@@ -56,106 +50,111 @@ export function metadataOffset(blockBytes: number, devices: number): number {
   return roundUp(SUPER_BLOCK_OFFSET + SUPER_BLOCK_BYTES + devices * DEVICE_SLOT_BYTES, blockBytes);
 }
 
+/** Sets `ordinal` and `links` of the tree's inodes, and `sizeBytes` of its directories and symlinks. */
 export function layOutErofs(tree: LayerTree, placement: FilePlacement): ErofsLayout {
-  const blockBytes = 2 ** placement.blockBits;
-  const inodes: MutablePlacedInode[] = [];
-  const offsets = new Map<LayerInode, number>();
-  let cursor = metadataOffset(blockBytes, placement.deviceSizesBytes.length);
-
-  const visit = (inode: LayerInode, parent: LayerInode): MutablePlacedInode => {
-    const placed = placeInode(inode, parent, cursor, blockBytes, placement);
-    offsets.set(inode, placed.offset);
-    inodes.push(placed);
-    cursor = placed.end;
-    return placed;
+  const inodes: LayerInode[] = [];
+  const placer = new InodePlacer(placement, tree.nodeCount);
+  const visit = (inode: LayerInode, parent: LayerInode): void => {
+    inode.ordinal = inodes.length;
+    inode.links = inode.children === null ? 1 : 2;
+    inodes.push(inode);
+    placer.place(inode, parent);
   };
 
   // The inodes of one directory lie together: `ls -l` reads few blocks. Without recursion: archives can be deep.
-  const pending: MutablePlacedInode[] = [visit(tree.root, tree.root)];
-  tree.root.links = 2;
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { inode } = next;
-    const subdirectories: MutablePlacedInode[] = [];
-    for (const name of next.directory?.names ?? []) {
-      const child = inode.children?.get(name);
+  const pending = [tree.root];
+  visit(tree.root, tree.root);
+  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
+    for (const name of placer.directories.get(directory)?.names ?? []) {
+      const child = directory.children?.get(name);
       if (child === undefined) continue;
-      if (offsets.has(child)) {
+      if (child.ordinal >= 0) {
         child.links++;
         continue;
       }
-      const placed = visit(child, inode);
-      child.links = 1;
-      if (child.children !== null) {
-        child.links = 2;
-        inode.links++;
-        subdirectories.push(placed);
-      }
+      visit(child, directory);
+      if (child.children === null) continue;
+      directory.links++;
+      pending.push(child);
     }
-    for (let i = subdirectories.length - 1; i >= 0; i--) pending.push(subdirectories[i] as MutablePlacedInode);
   }
-
-  const dataOffset = roundUp(cursor, blockBytes);
-  let block = dataOffset / blockBytes;
-  for (const placed of inodes) {
-    if (placed.outsideBlocks === 0) continue;
-    placed.firstBlock = block;
-    block += placed.outsideBlocks;
-  }
-  return { blockBytes, inodes, offsets, dataOffset, totalBlocks: block };
+  const totalBlocks = placer.placeData(inodes);
+  const { blockBytes, offsets, layouts, firstBlocks, directories, copied, dataOffset } = placer;
+  return { blockBytes, inodes, offsets, layouts, firstBlocks, directories, copied, dataOffset, totalBlocks };
 }
 
-interface MutablePlacedInode extends PlacedInode {
-  firstBlock: number;
-  /** Blocks needed outside the inode. */
-  outsideBlocks: number;
-  /** First byte after the inode and all that belongs to it. */
-  end: number;
-}
+class InodePlacer {
+  readonly blockBytes: number;
+  readonly offsets: Float64Array;
+  readonly layouts: Uint8Array;
+  readonly firstBlocks: Uint32Array;
+  readonly directories = new Map<LayerInode, PlacedDirectory>();
+  readonly copied = new Map<LayerInode, FileChunks>();
+  dataOffset = 0;
+  private readonly placement: FilePlacement;
+  /** First byte after the inodes placed so far. */
+  private cursor: number;
 
-function placeInode(
-  inode: LayerInode,
-  parent: LayerInode,
-  cursor: number,
-  blockBytes: number,
-  placement: FilePlacement,
-): MutablePlacedInode {
-  const xattrBytes = xattrSize(inode);
-  const bodyBytes = EXTENDED_INODE_BYTES + xattrBytes;
-  let offset = roundUp(cursor, INODE_SLOT_BYTES);
-  let layout = LAYOUT_FLAT_PLAIN;
-  let end = offset + bodyBytes;
-  let outsideBlocks = 0;
-  let directory: PlacedDirectory | null = null;
-  let copiedChunks: FileChunks | null = null;
-  let tailBytes = 0;
-  if (inode.children !== null) {
-    const names = sortedNames(inode.children);
-    const { counts, lastBlockBytes } = packDirectory(names, blockBytes);
-    directory = { parent, names, counts, lastBlockBytes };
-    inode.sizeBytes = (counts.length - 1) * blockBytes + lastBlockBytes;
-    outsideBlocks = counts.length;
-    tailBytes = lastBlockBytes;
-  } else if ((inode.mode & S_IFMT) === S_IFLNK) {
-    inode.sizeBytes = inode.target.length;
-    outsideBlocks = Math.ceil(inode.sizeBytes / blockBytes);
-    tailBytes = inode.sizeBytes;
-  } else if ((inode.mode & S_IFMT) === S_IFREG && inode.sizeBytes > 0) {
-    const chunks = placement.place(inode);
-    layout = LAYOUT_CHUNK_BASED;
-    end = roundUp(end, CHUNK_INDEX_BYTES) + chunks.addresses.length * CHUNK_INDEX_BYTES;
-    if (chunks.copiedOffsets.length > 0) {
-      copiedChunks = chunks;
+  constructor(placement: FilePlacement, maxInodes: number) {
+    this.placement = placement;
+    this.blockBytes = 2 ** placement.blockBits;
+    this.offsets = new Float64Array(maxInodes);
+    this.layouts = new Uint8Array(maxInodes);
+    this.firstBlocks = new Uint32Array(maxInodes);
+    this.cursor = metadataOffset(this.blockBytes, placement.deviceSizesBytes.length);
+  }
+
+  place(inode: LayerInode, parent: LayerInode): void {
+    const { blockBytes } = this;
+    const bodyBytes = EXTENDED_INODE_BYTES + xattrSize(inode);
+    let offset = roundUp(this.cursor, INODE_SLOT_BYTES);
+    let layout = LAYOUT_FLAT_PLAIN;
+    this.cursor = offset + bodyBytes;
+    let outsideBlocks = 0;
+    let tailBytes = 0;
+    if (inode.children !== null) {
+      const names = sortedNames(inode.children);
+      const { counts, lastBlockBytes } = packDirectory(names, blockBytes);
+      this.directories.set(inode, { parent, names, counts });
+      inode.sizeBytes = (counts.length - 1) * blockBytes + lastBlockBytes;
+      outsideBlocks = counts.length;
+      tailBytes = lastBlockBytes;
+    } else if ((inode.mode & S_IFMT) === S_IFLNK) {
+      inode.sizeBytes = inode.target.length;
+      outsideBlocks = Math.ceil(inode.sizeBytes / blockBytes);
+      tailBytes = inode.sizeBytes;
+    } else if ((inode.mode & S_IFMT) === S_IFREG && inode.sizeBytes > 0) {
+      const chunks = this.placement.place(inode);
+      layout = LAYOUT_CHUNK_BASED;
+      this.cursor = roundUp(this.cursor, CHUNK_INDEX_BYTES) + chunks.addresses.length * CHUNK_INDEX_BYTES;
       outsideBlocks = chunks.copiedOffsets.length * 2 ** chunks.chunkBits;
+      if (outsideBlocks > 0) this.copied.set(inode, chunks);
     }
+    // The last piece lies beside the inode where both fit in one block: the kernel does not let it cross a block's edge.
+    if (tailBytes > 0 && bodyBytes + tailBytes <= blockBytes) {
+      layout = LAYOUT_FLAT_INLINE;
+      outsideBlocks--;
+      if ((offset % blockBytes) + bodyBytes + tailBytes > blockBytes) offset = roundUp(offset, blockBytes);
+      this.cursor = offset + bodyBytes + tailBytes;
+    }
+    this.offsets[inode.ordinal] = offset;
+    this.layouts[inode.ordinal] = layout;
+    // The number of blocks for now; `placeData` makes it the first one.
+    this.firstBlocks[inode.ordinal] = outsideBlocks;
   }
-  // The last piece lies beside the inode where both fit in one block: the kernel does not let it cross a block's edge.
-  if (tailBytes > 0 && bodyBytes + tailBytes <= blockBytes) {
-    layout = LAYOUT_FLAT_INLINE;
-    outsideBlocks--;
-    if ((offset % blockBytes) + bodyBytes + tailBytes > blockBytes) offset = roundUp(offset, blockBytes);
-    end = offset + bodyBytes + tailBytes;
+
+  /** Gives the data outside the inodes its blocks; returns the number of all blocks of the image. */
+  placeData(inodes: readonly LayerInode[]): number {
+    this.dataOffset = roundUp(this.cursor, this.blockBytes);
+    let block = this.dataOffset / this.blockBytes;
+    for (let i = 0; i < inodes.length; i++) {
+      const blocks = this.firstBlocks[i] as number;
+      if (blocks === 0) continue;
+      this.firstBlocks[i] = block;
+      block += blocks;
+    }
+    return block;
   }
-  return { inode, offset, layout, xattrBytes, firstBlock: 0, outsideBlocks, end, directory, copiedChunks };
 }
 
 function sortedNames(children: ReadonlyMap<ByteString, LayerInode>): ByteString[] {

@@ -45,6 +45,8 @@ export class LayerInode {
   mtimeNanoseconds: number;
   /** Hard links; counted when the tree is laid out, since names may still be replaced before. */
   links = 0;
+  /** Position among the inodes of an image; -1 until the tree is laid out. */
+  ordinal = -1;
   sizeBytes = 0;
   payloadOffset = 0;
   sparseExtents: readonly SparseExtent[] | null = null;
@@ -75,6 +77,11 @@ export class LayerTree {
 
   constructor(limits: LayerTreeLimits = DEFAULT_LAYER_TREE_LIMITS) {
     this.limits = limits;
+  }
+
+  /** Names in the tree, the root included: at least as many as there are inodes. */
+  get nodeCount(): number {
+    return this.nodes;
   }
 
   /** @throws TsdError bad_parameter: the member cannot be part of a layer, or a limit is exceeded. */
