@@ -175,6 +175,7 @@ t.test('cgroup version 2: one tree, entered by clone', async (t) => {
       `H mkdir /cg/tsd/${ID} 0755 parents`,
       `H write-file /cg/tsd/${ID}/memory.max data=104857600`,
       `H write-file /cg/tsd/${ID}/memory.swap.max data=104857600`,
+      `H attach-device-program optional /cg/tsd/${ID} program=512 bytes`,
       `H open-path /cg/tsd/${ID} slot=[3] directory`,
       'H clone namespaces=user,mount,pid,ipc,uts,net cgroup=[3]',
       `H clone-tree /cg/tsd/${ID} slot=[11]`,
@@ -186,6 +187,12 @@ t.test('cgroup version 2: one tree, entered by clone', async (t) => {
   const shared = planned({}, { CgroupnsMode: 'host' }, { host: hostFacts(V2) }).lines;
   t.ok(shared.includes('H clone-tree /cg slot=[11]'), "with the host's cgroup namespace the whole tree is shown");
   t.notOk(shared.includes('C unshare namespaces=cgroup'));
+  const programs = (hostConfig: LaunchHostConfig): string[] =>
+    planned({}, hostConfig, { host: hostFacts(V2), idRange: null }).lines.filter((line) =>
+      line.includes('device-program'),
+    );
+  t.same(programs({ UsernsMode: 'host' }), [`H attach-device-program /cg/tsd/${ID} program=512 bytes`]);
+  t.same(programs({ Privileged: true }), []);
 });
 
 t.test('hybrid: version 1 with an unlimited version 2 tree', async (t) => {

@@ -1,6 +1,7 @@
 /** The container's control groups: made and limited by the host's side, entered by the child. */
 import { type CgroupTree, cgroupTrees, containerCgroup, treeOf } from '../os/cgroup-layout.ts';
 import { cgroupLimits } from './cgroup-limits.ts';
+import { deviceProgram } from './device-program.ts';
 import type { LaunchContext } from './launch-context.ts';
 import type { Slot, Step } from './launch-plan.ts';
 import { deviceRules, formatDeviceRule } from './plan-devices.ts';
@@ -44,6 +45,17 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
   if (rules !== null && devices !== undefined) {
     write(devices, 'devices.deny', 'a');
     for (const rule of rules) write(devices, 'devices.allow', formatDeviceRule(rule));
+  }
+  if (rules !== null && layout.version === 2) {
+    make.push({
+      op: 'attach-device-program',
+      side: 'host',
+      // In a user namespace it is a second lock: no node can be made, none of the image's opened. Where the host does not
+      // let the daemon load programs (inside another container, say), it may be missing there.
+      ...(context.own.user ? { optional: true } : {}),
+      at: { path: containerCgroup(layout.unified, id) },
+      program: deviceProgram(rules),
+    });
   }
   let cloneInto: Slot | undefined;
   if (layout.unified !== null) {
