@@ -22,7 +22,7 @@ const [bottom, top] = [await layerOf('bottom'), await layerOf('top', Buffer.allo
 async function saved(bench: ImageBench, names: readonly string[]): Promise<Buffer> {
   const archive = await saveImages(bench, names);
   const chunks: Buffer[] = [];
-  for await (const chunk of archive.stream) chunks.push(chunk);
+  for await (const chunk of archive.stream) chunks.push(Buffer.from(chunk));
   archive.close();
   const bytes = Buffer.concat(chunks);
   t.equal(bytes.length, archive.sizeBytes, 'the size was told in advance');

@@ -3,7 +3,7 @@ import { TsdError } from '@tsd/shared/errors';
 import type { TSchema } from 'typebox';
 import { Compile, type Validator } from 'typebox/compile';
 
-/** Gives a schema, compiled at the first use: a daemon that loads no image need not hold it. */
+/** Gives the validator of a schema, compiled at its first use: a daemon that loads no image need not hold it. */
 export type JsonChecker = () => Validator;
 
 export function jsonChecker(schema: TSchema): JsonChecker {

@@ -30,7 +30,7 @@ export interface SaveImagesDeps {
 export interface SavedArchive {
   /** Of the whole stream. */
   readonly sizeBytes: number;
-  /** To be iterated once. */
+  /** To be iterated once. A chunk holds its bytes only until the next one is asked for. */
   readonly stream: AsyncIterable<Buffer>;
   /** To be called at the end, whatever happened: no layer can be removed until then. Can be repeated. */
   close(): void;
@@ -178,30 +178,35 @@ async function* archiveStream(
   yield Buffer.concat(
     documents.flatMap(({ path, bytes }) => [tarFileHeader(path, bytes.length), bytes, tarPadding(bytes.length)]),
   );
+  const buffers = [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)] as const;
   for (const { diffId, tarSizeBytes } of layers) {
     yield tarFileHeader(blobPath(diffId), tarSizeBytes);
-    yield* fileChunks(layerStore.tarPath(diffId), tarSizeBytes);
+    yield* fileChunks(layerStore.tarPath(diffId), tarSizeBytes, buffers);
     yield tarPadding(tarSizeBytes);
   }
   yield TAR_END;
 }
 
-/** The file's content, read one piece ahead of the consumer. */
-async function* fileChunks(path: string, sizeBytes: number): AsyncGenerator<Buffer, void, void> {
+/** The file's content: while the consumer has one buffer the other is filled. */
+async function* fileChunks(
+  path: string,
+  sizeBytes: number,
+  [first, second]: readonly [Buffer, Buffer],
+): AsyncGenerator<Buffer, void, void> {
   const file = await open(path, 'r');
-  const read = async (position: number): Promise<Buffer> => {
-    const wanted = Math.min(READ_BYTES, sizeBytes - position);
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(wanted), 0, wanted, position);
+  const read = async (buffer: Buffer, position: number): Promise<Buffer> => {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, sizeBytes - position), position);
     if (bytesRead === 0) throw new TsdError('internal', `${path} ends after ${position} of ${sizeBytes} bytes`);
     return buffer.subarray(0, bytesRead);
   };
   let next: Promise<Buffer> | null = null;
   try {
-    next = sizeBytes > 0 ? read(0) : null;
-    for (let position = 0; next !== null; ) {
+    next = sizeBytes > 0 ? read(first, 0) : null;
+    let [spare, other] = [second, first];
+    for (let position = 0; next !== null; [spare, other] = [other, spare]) {
       const chunk: Buffer = await next;
       position += chunk.length;
-      next = position < sizeBytes ? read(position) : null;
+      next = position < sizeBytes ? read(spare, position) : null;
       yield chunk;
     }
   } finally {

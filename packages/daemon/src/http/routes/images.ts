@@ -1,5 +1,4 @@
 /** /images of the Docker Engine API. */
-import { Readable } from 'node:stream';
 import {
   ImageCreateQuerySchema,
   ImageDeleteItemSchema,
@@ -39,6 +38,7 @@ import { tagImage, targetReference } from '../../images/tag-image.ts';
 import type { LayerStore } from '../../storage/layer-store.ts';
 import { compareVersions } from '../api-version.ts';
 import { uploadStream } from '../body-parsing.ts';
+import { answerWithBytes } from '../bytes-answer.ts';
 import { answerWithProgress } from '../progress-answer.ts';
 import { queryFlag, queryText } from '../query-values.ts';
 
@@ -146,11 +146,12 @@ function registerSave(app: FastifyInstance, deps: ImageRoutesDeps): void {
       throw new TsdError('not_implemented', 'platform: images here have one platform each; save without it');
     }
     const archive = await saveImages(deps, names);
-    reply.raw.once('close', () => archive.close());
-    return reply
-      .header('content-type', 'application/x-tar')
-      .header('content-length', archive.sizeBytes)
-      .send(Readable.from(archive.stream, { objectMode: true, highWaterMark: 2 }));
+    try {
+      reply.header('content-type', 'application/x-tar').header('content-length', archive.sizeBytes);
+      return await answerWithBytes(reply, archive.stream);
+    } finally {
+      archive.close();
+    }
   };
   app.get<{ Querystring: Static<typeof ImageSaveQuerySchema> }>(
     '/images/get',
