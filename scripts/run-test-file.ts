@@ -35,6 +35,8 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
     cwd: options.cwd,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
+    // tap ends a file after 30 s by itself; the limit of files is this runner's, that of single tests theirs.
+    env: { ...process.env, TAP_TIMEOUT: String(options.timeoutMs / 1000) },
   });
   const pid = child.pid;
   if (pid !== undefined) options.onStart?.(pid);

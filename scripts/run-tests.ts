@@ -9,7 +9,7 @@ import { globSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { relative, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { becomeSubreaper, findLeaks, killLeftovers, readHostState, reapOrphans } from '../test/support/leaks.ts';
+import { becomeSubreaper, findLeaks, readHostState, reapOrphans, removeLeftovers } from '../test/support/leaks.ts';
 import { runCommand } from './run-command.ts';
 import { type FileOutcome, type RunOptions, runTestFile } from './run-test-file.ts';
 
@@ -96,7 +96,7 @@ async function runWatched(file: string): Promise<FileOutcome> {
   own.clear();
   const leaks = await findLeaks(before, own);
   if (leaks.length === 0) return outcome;
-  killLeftovers(before);
+  await removeLeftovers(before, own);
   return {
     ...outcome,
     failed: outcome.failed + 1,

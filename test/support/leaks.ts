@@ -4,8 +4,9 @@
  * detached itself is still found, and another user's processes are not.
  */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import koffi from 'koffi';
 
@@ -83,8 +84,11 @@ export async function findLeaks(before: HostState, own: ReadonlySet<number>): Pr
   }
 }
 
-/** Ends what a leaking file left running, so that the next file starts clean. Only descendants of this process. */
-export function killLeftovers(before: HostState): void {
+/**
+ * Ends what a leaking file left running, so that the next file starts clean, and removes its directories and cgroups. Only
+ * descendants of this process, and only what carries a name of the tests.
+ */
+export async function removeLeftovers(before: HostState, own: ReadonlySet<number>): Promise<void> {
   const known = before.get('process') ?? new Set();
   for (const { pid, name } of descendants()) {
     if (known.has(`${pid} ${name}`)) continue;
@@ -92,6 +96,23 @@ export function killLeftovers(before: HostState): void {
       process.kill(pid, 'SIGKILL');
     } catch {
       // It ended by itself meanwhile.
+    }
+  }
+  await delay(SETTLE_STEP_MS);
+  reapOrphans(own);
+  for (const name of readdirSync(tmpdir())) {
+    if (!name.startsWith(TEMPORARY_PREFIX) || before.get('temporary directory')?.has(name)) continue;
+    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  const cgroupsLeft = cgroups().filter(
+    (path) => path.includes(`/${TEMPORARY_PREFIX}`) && !before.get('cgroup')?.has(path),
+  );
+  // The deepest first.
+  for (const path of cgroupsLeft.sort((a, b) => b.length - a.length)) {
+    try {
+      rmdirSync(path);
+    } catch {
+      // Still in use: it has been reported as a leak.
     }
   }
 }
