@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { loadImage } from '../src/images/load-image.ts';
@@ -206,4 +209,35 @@ t.test('progress is told', async (t) => {
     },
   });
   t.equal(seen.at(-1), bottom.length);
+});
+
+t.test('long names, as POSIX and as GNU tar write them', async (t) => {
+  const directory = t.testdir();
+  const config = configFor([bottom]);
+  const path = join('x'.repeat(90), 'y'.repeat(120));
+  mkdirSync(join(directory, dirname(path)));
+  writeFileSync(join(directory, path), bottom);
+  writeFileSync(join(directory, 'c.json'), config);
+  symlinkSync(path, join(directory, 'link'));
+  writeFileSync(
+    join(directory, 'manifest.json'),
+    JSON.stringify([{ Config: 'c.json', RepoTags: ['long:1'], Layers: ['link'] }]),
+  );
+  for (const format of ['gnu', 'posix']) {
+    const args = ['--create', `--format=${format}`, '--directory', directory, '.'];
+    const bench = imageBench();
+    const [added] = await loadImage(bench, inPieces(execFileSync('tar', args)));
+    t.same(added?.image.repoTags, ['long:1'], format);
+    await bench.close();
+  }
+});
+
+t.test('the same archive several times at once', async (t) => {
+  const bench = imageBench();
+  t.teardown(bench.close);
+  const archive = await tarOf(dockerMembers([bottom, top]));
+  const loads = await Promise.all(Array.from({ length: 5 }, () => loadImage(bench, inPieces(archive, 700))));
+  t.equal(new Set(loads.map(([added]) => added?.image.id)).size, 1);
+  t.equal(bench.store.count(), 1);
+  t.same((await bench.layerStore.list()).sort(), [digestOf(bottom), digestOf(top)].sort());
 });
