@@ -4,6 +4,7 @@ import { booleanFilter, type Filters, matchesLabels } from '@tsd/shared/filters'
 import { parseDurationMs } from '@tsd/shared/units';
 import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
+import { type NamePattern, namePattern } from './name-pattern.ts';
 
 export const LIST_FILTER_KEYS: ReadonlySet<string> = new Set([
   'dangling',
@@ -28,7 +29,7 @@ export function filterImages(
   const beforeMs = bound(filters, 'before', (value) => createdMs(store.resolve(value)), Math.min);
   const sinceMs = bound(filters, 'since', (value) => createdMs(store.resolve(value)), Math.max);
   const untilMs = bound(filters, 'until', parseUntil, Math.min);
-  const patterns = (filters.get('reference') ?? []).map(referencePattern);
+  const patterns = (filters.get('reference') ?? []).map(namePattern);
   return images
     .filter((image) => dangling === undefined || dangling === isDangling(image))
     .filter((image) => matchesLabels(filters, image.config.config.Labels ?? {}))
@@ -83,51 +84,14 @@ function bound(
   return values.length === 0 ? undefined : combine(...values.map((value) => read(value)));
 }
 
-interface ReferencePattern {
-  readonly whole: RegExp;
-}
-
-function withMatchingNames(image: Image, patterns: readonly ReferencePattern[]): Image[] {
+function withMatchingNames(image: Image, patterns: readonly NamePattern[]): Image[] {
   const repoTags = image.repoTags.filter((name) => matchesReference(name, patterns));
   const repoDigests = image.repoDigests.filter((name) => matchesReference(name, patterns));
   return repoTags.length + repoDigests.length === 0 ? [] : [{ ...image, repoTags, repoDigests }];
 }
 
 /** distribution/reference FamiliarMatch: the pattern is tried on the whole familiar name and on its repository. */
-function matchesReference(name: string, patterns: readonly ReferencePattern[]): boolean {
+function matchesReference(name: string, patterns: readonly NamePattern[]): boolean {
   const repository = name.includes('@') ? name.slice(0, name.indexOf('@')) : name.slice(0, name.lastIndexOf(':'));
-  return patterns.some(({ whole }) => whole.test(name) || whole.test(repository));
-}
-
-/** Go's path.Match: `*` and `?` stay within one path component, `[a-z]` is a class, a backslash escapes. */
-function referencePattern(glob: string): ReferencePattern {
-  let source = '';
-  for (let i = 0; i < glob.length; i++) {
-    const character = glob.charAt(i);
-    if (character === '*') {
-      // Several in a row mean one; as an expression they would take exponential time.
-      if (glob.charAt(i - 1) !== '*') source += '[^/]*';
-    } else if (character === '?') {
-      source += '[^/]';
-    } else if (character === '[') {
-      const close = glob.indexOf(']', i + 2);
-      if (close === -1) throw badPattern(glob);
-      const body = glob.slice(i + 1, close);
-      const negated = body.startsWith('^');
-      source += `[${negated ? '^' : ''}${body.slice(negated ? 1 : 0).replace(/[\\\][^]/g, '\\$&')}]`;
-      i = close;
-    } else {
-      if (character === '\\' && ++i === glob.length) throw badPattern(glob);
-      source += glob.charAt(i).replace(/[.*+?^${}()|[\]\\/]/g, '\\$&');
-    }
-  }
-  try {
-    return { whole: new RegExp(`^${source}$`) };
-  } catch {
-    throw badPattern(glob);
-  }
-}
-
-function badPattern(glob: string): TsdError {
-  return new TsdError('bad_parameter', `invalid filter 'reference=${glob}': syntax error in pattern`);
+  return patterns.some((matches) => matches(name) || matches(repository));
 }
