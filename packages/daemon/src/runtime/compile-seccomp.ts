@@ -142,13 +142,18 @@ const CACHE_LIMIT = 64;
 /** A compiler that keeps the programs that it built last (libseccomp takes some 2 ms for the default profile). */
 export function createSeccompCompiler(): (rules: SeccompRules) => Uint8Array {
   const programs = new Map<string, Uint8Array>();
+  /** The same rules, by identity: the default profile is resolved once for each set of capabilities. */
+  const known = new WeakMap<SeccompRules, Uint8Array>();
   return (rules) => {
+    const same = known.get(rules);
+    if (same !== undefined) return same;
     const text = JSON.stringify(rules, (_, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
     const key = createHash('sha256').update(text).digest('base64');
     const program = programs.get(key) ?? build(rules);
     // Put last: the first entry is the one that was not used for longest.
     programs.delete(key);
     programs.set(key, program);
+    known.set(rules, program);
     const oldest = programs.keys().next().value;
     if (programs.size > CACHE_LIMIT && oldest !== undefined) programs.delete(oldest);
     return program;

@@ -1,6 +1,6 @@
 /** The root file system: the image's layers, idmapped, under an overlay whose upper directory is the container's own. */
 import { hostId, type LaunchContext } from './launch-context.ts';
-import type { FsOption, Slot, Step } from './launch-plan.ts';
+import type { FsOption, MountAttribute, Slot, Step } from './launch-plan.ts';
 
 /** Host side, before `clone`: the container's writable directories, which are there already at a restart. */
 export function planUpperDirectories(context: LaunchContext): Step[] {
@@ -40,6 +40,15 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
     );
     layers.push(slot);
   }
+  // Device nodes in an image are not for use; only who may make nodes in the container anyway gets to open them.
+  const attributes: MountAttribute[] = context.capabilities.includes('CAP_MKNOD') && !context.own.user ? [] : ['nodev'];
+  if (layerCount === 0) {
+    // overlayfs needs a lower layer; an image without any is the upper directory alone.
+    return [
+      { op: 'clone-tree', side: 'host', at: { path: paths.upper }, slot: context.rootSlot },
+      { op: 'set-mount-attributes', side: 'host', slot: context.rootSlot, set: attributes, propagation: 'private' },
+    ];
+  }
   const upper = context.newSlot();
   const work = context.newSlot();
   steps.push(
@@ -58,8 +67,7 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
     side: 'host',
     fsType: 'overlay',
     options,
-    // Device nodes in an image are not for use; only who may make nodes in the container anyway gets to open them.
-    attributes: context.capabilities.includes('CAP_MKNOD') && !context.own.user ? [] : ['nodev'],
+    attributes,
     slot: context.rootSlot,
   });
   return steps;

@@ -164,6 +164,19 @@ function parseProfile(text: string): unknown {
   }
 }
 
+/** The default profile's rules by architecture, kernel and capabilities; a host has one or two of these. */
+const defaultRules = new Map<string, SeccompRules>();
+const DEFAULT_RULES_LIMIT = 64;
+
+function resolveDefaultProfile(facts: SeccompFacts): SeccompRules {
+  const { architecture, kernel, capabilities } = facts;
+  const key = [architecture, kernel.major, kernel.minor, ...capabilities.toSorted()].join();
+  const known = defaultRules.get(key) ?? resolveProfile(defaultProfile, facts);
+  if (defaultRules.size >= DEFAULT_RULES_LIMIT) defaultRules.clear();
+  defaultRules.set(key, known);
+  return known;
+}
+
 /**
  * The rules of a profile (JSON text; null: the default one) that hold for one container.
  * The default names no foreign architecture, so that 32-bit and x32 system calls, which would pass by the argument checks,
@@ -171,7 +184,11 @@ function parseProfile(text: string): unknown {
  * @throws TsdError for a malformed profile, or one with an action that is not supported (notify).
  */
 export function resolveSeccompProfile(text: string | null, facts: SeccompFacts): SeccompRules {
-  const profile = asObject(text === null ? defaultProfile : parseProfile(text), 'the profile');
+  return text === null ? resolveDefaultProfile(facts) : resolveProfile(parseProfile(text), facts);
+}
+
+function resolveProfile(value: unknown, facts: SeccompFacts): SeccompRules {
+  const profile = asObject(value, 'the profile');
   if (profile['listenerPath']) throw refuse('listenerPath is not supported');
   const rules = asList(profile['syscalls'], 'syscalls').flatMap((entry, index): SeccompRule[] => {
     const field = `syscalls[${index}]`;
