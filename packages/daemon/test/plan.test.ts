@@ -274,6 +274,14 @@ t.test('--user', async (t) => {
   t.doesNotThrow(() => planned({ User: '70000' }, { UsernsMode: 'host' }, { idRange: null }));
 });
 
+t.test('an image without layers is the upper directory alone', async (t) => {
+  const { lines } = planned({}, {}, { layerCount: 0 });
+  t.notMatch(lines.join('\n'), /overlay/);
+  const at = lines.indexOf(`H clone-tree ${C}/upper slot=[0]`);
+  t.equal(lines[at + 1], 'H set-mount-attributes slot=[0] set=nodev propagation=private');
+  t.ok(lines.includes('C attach-mount slot=[0] /'));
+});
+
 t.test('--read-only', async (t) => {
   t.same(changes({ ReadonlyRootfs: true }), {
     gone: [],
