@@ -9,22 +9,15 @@ import {
   type ImageReference,
   isDigest,
   parseReference,
-  repositoryName,
   withDefaultTag,
 } from '@tsd/shared/image-reference';
 import type { Database } from '../storage/database.ts';
-import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
+import type { LayerStore } from '../storage/layer-store.ts';
 import { type Image, ZERO_TIME } from './image.ts';
 import { type OciImageConfig, parseImageConfig } from './image-config.ts';
+import { createImageNames, type NamedImage } from './image-names.ts';
 import { createLayerGate, type LayerGate } from './layer-gate.ts';
-
-/** A layer's row. */
-export interface LayerRecord {
-  readonly diffId: string;
-  readonly tarSizeBytes: number;
-  readonly contentSizeBytes: number;
-  readonly entryCount: number;
-}
+import { createLayerRecords, type LayerRecord } from './layer-records.ts';
 
 export interface NewImage {
   readonly configBytes: Buffer;
@@ -35,17 +28,12 @@ export interface NewImage {
   readonly tags: readonly ImageReference[];
 }
 
-/** An image that lost a name to another one. */
-export interface ReplacedTag {
-  readonly reference: ImageReference;
-  readonly imageId: string;
-}
-
 export interface AddedImage {
   readonly image: Image;
   /** The names that it was given. */
   readonly tags: readonly ImageReference[];
-  readonly replaced: readonly ReplacedTag[];
+  /** Names that another image lost to it. */
+  readonly replaced: readonly NamedImage[];
 }
 
 export interface ImageStore {
@@ -63,13 +51,13 @@ export interface ImageStore {
   /** How many images users see. */
   count(): number;
   /** The tags of a repository, with the images they point to. */
-  repositoryTags(reference: ImageReference): { readonly reference: ImageReference; readonly imageId: string }[];
+  repositoryTags(reference: ImageReference): NamedImage[];
   /** All names of an image: tags, then digests. */
   references(imageId: string): ImageReference[];
   /** Commits images, their layers' rows and their tags: all or none. Adding one that exists adds the tags. */
   add(images: readonly NewImage[]): AddedImage[];
   /** Points a name at the image; the name's former image, if it was another one. */
-  tag(imageId: string, reference: ImageReference): ReplacedTag | null;
+  tag(imageId: string, reference: ImageReference): NamedImage | null;
   /** Removes one name. Returns whether it was there. */
   untag(reference: ImageReference): boolean;
   /**
@@ -100,118 +88,73 @@ interface ImageRow {
   readonly last_tagged_at: string | null;
 }
 
-interface NameRow {
-  readonly image_id: string;
-  readonly repository: string;
-  readonly name: string;
-}
-
-const COLUMNS = 'id, config, size_bytes, last_tagged_at';
-const LAYER_COLUMNS =
-  'l.diff_id AS diffId, l.tar_size_bytes AS tarSizeBytes, l.content_size_bytes AS contentSizeBytes, l.entry_count AS entryCount';
-
 export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDeps): ImageStore {
+  const names = createImageNames(db);
+  const layerRecords = createLayerRecords(db, layerStore);
   const configs = new Map<string, OciImageConfig>();
 
-  const selectImage = db.prepare<[string], ImageRow>(`SELECT ${COLUMNS} FROM images WHERE id = ?`);
-  const selectVisible = db.prepare<[], ImageRow>(`SELECT ${COLUMNS} FROM images WHERE removed = 0`);
-  const selectByPrefix = db.prepare<[string, string], { id: string }>(
+  const columns = 'id, config, size_bytes, last_tagged_at';
+  const select = db.prepare<[string], ImageRow>(`SELECT ${columns} FROM images WHERE id = ?`);
+  const selectVisible = db.prepare<[], ImageRow>(`SELECT ${columns} FROM images WHERE removed = 0`);
+  const selectIdRange = db.prepare<[string, string], { id: string }>(
     'SELECT id FROM images WHERE removed = 0 AND id >= ? AND id < ? LIMIT 2',
   );
-  const selectTagged = db
-    .prepare<[string, string], string>('SELECT image_id FROM image_tags WHERE repository = ? AND tag = ?')
-    .pluck();
-  const selectDigested = db
-    .prepare<[string, string], string>('SELECT image_id FROM image_digests WHERE repository = ? AND digest = ?')
-    .pluck();
-  const selectTags = db.prepare<[string | null], NameRow>(
-    'SELECT image_id, repository, tag AS name FROM image_tags WHERE image_id = ifnull(?, image_id) ORDER BY repository, tag',
-  );
-  const selectDigests = db.prepare<[string | null], NameRow>(
-    'SELECT image_id, repository, digest AS name FROM image_digests WHERE image_id = ifnull(?, image_id) ORDER BY repository, digest',
-  );
-  const selectLayer = db.prepare<[string], LayerRecord>(`SELECT ${LAYER_COLUMNS} FROM layers l WHERE l.diff_id = ?`);
-  const selectLayerByDigest = db.prepare<[string], LayerRecord>(
-    `SELECT ${LAYER_COLUMNS} FROM layers l JOIN layer_digests d USING (diff_id) WHERE d.digest = ?`,
-  );
-  const selectImageLayers = db.prepare<[string], LayerRecord>(
-    `SELECT ${LAYER_COLUMNS} FROM image_layers i JOIN layers l USING (diff_id) WHERE i.image_id = ? ORDER BY i.position`,
-  );
+  const countVisible = db.prepare<[], number>('SELECT count(*) FROM images WHERE removed = 0').pluck();
+  const selectHidden = db.prepare<[], string>('SELECT id FROM images WHERE removed = 1').pluck();
+  const insert = db.prepare('INSERT INTO images (id, config, size_bytes, stored_at) VALUES (?, ?, ?, ?)');
+  const setRemoved = db.prepare('UPDATE images SET removed = ? WHERE id = ?');
+  const setTagTime = db.prepare('UPDATE images SET last_tagged_at = ? WHERE id = ?');
+  const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
 
-  const rowToImage = (row: ImageRow, tags: readonly NameRow[], digests: readonly NameRow[]): Image => {
-    let config = configs.get(row.id);
-    if (config === undefined) {
-      config = parseImageConfig(row.config);
-      configs.set(row.id, config);
-    }
+  const toImage = (row: ImageRow, tags: readonly ImageReference[], digests: readonly ImageReference[]): Image => {
+    const config = configs.get(row.id) ?? parseImageConfig(row.config);
+    configs.set(row.id, config);
     return {
       id: row.id,
       config,
       configBytes: row.config,
       diffIds: config.rootfs.diff_ids,
-      repoTags: tags.map((name) => familiarString(tagReference(name))),
-      repoDigests: digests.map((name) => familiarString(digestReference(name))),
+      repoTags: tags.map(familiarString),
+      repoDigests: digests.map(familiarString),
       sizeBytes: row.size_bytes,
       createdAt: config.created ?? ZERO_TIME,
       lastTaggedAt: row.last_tagged_at,
     };
   };
   const get = (imageId: string): Image | null => {
-    const row = selectImage.get(imageId);
-    return row === undefined ? null : rowToImage(row, selectTags.all(imageId), selectDigests.all(imageId));
+    const row = select.get(imageId);
+    return row === undefined ? null : toImage(row, names.tagsOf(imageId), names.digestsOf(imageId));
   };
-  // The range holds exactly the one complete id.
-  const visible = (imageId: string | undefined): Image | null => {
-    if (imageId === undefined || selectByPrefix.get(imageId, `${imageId}~`) === undefined) return null;
-    return get(imageId);
+  /** Ids of visible images that begin so, two at most. */
+  const idsFrom = (prefix: string): string[] =>
+    // '~' sorts after every hexadecimal digit.
+    selectIdRange.all(prefix, `${prefix}~`).map(({ id }) => id);
+  const findByIdPrefix = (text: string): string | undefined => {
+    const hex = text.startsWith('sha256:') ? text.slice('sha256:'.length) : text;
+    if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
+    const [id, another] = idsFrom(`sha256:${hex}`);
+    if (another === undefined) return id;
+    throw new TsdError('bad_parameter', `image id ${text} is ambiguous: several begin with it, give more digits`);
   };
-  const setTag = (imageId: string, reference: ImageReference): ReplacedTag | null => {
-    const { tag } = withDefaultTag(reference);
-    if (tag === undefined) throw new TsdError('bad_parameter', 'refusing to create a tag with a digest reference');
-    const former = selectTagged.get(repositoryName(reference), tag);
-    if (former === imageId) return null;
-    db.prepare(
-      'INSERT INTO image_tags (repository, tag, image_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET image_id = excluded.image_id',
-    ).run(repositoryName(reference), tag, imageId);
-    db.prepare('UPDATE images SET last_tagged_at = ? WHERE id = ?').run(new Date().toISOString(), imageId);
-    return former === undefined ? null : { reference: withDefaultTag(reference), imageId: former };
+  const setTag = (imageId: string, reference: ImageReference): NamedImage | null => {
+    const former = names.setTag(imageId, reference);
+    setTagTime.run(new Date().toISOString(), imageId);
+    return former;
   };
-  const insertLayer = (layer: LayerRecord): void => {
-    if (!layerStore.has(layer.diffId)) {
-      throw new TsdError('internal', `layer ${layer.diffId} is not in the layer store: load the image again`);
-    }
-    db.prepare(
-      'INSERT INTO layers (diff_id, tar_size_bytes, content_size_bytes, entry_count) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
-    ).run(layer.diffId, layer.tarSizeBytes, layer.contentSizeBytes, layer.entryCount);
-  };
-
   const addOne = ({ configBytes, layers, layerDigests, tags }: NewImage): AddedImage => {
     const id = `sha256:${createHash('sha256').update(configBytes).digest('hex')}`;
     const config = parseImageConfig(configBytes);
     if (config.rootfs.diff_ids.join() !== layers.map((layer) => layer.diffId).join()) {
       throw new TsdError('internal', `image ${id} was given layers that its configuration does not name`);
     }
-    for (const layer of layers) insertLayer(layer);
-    for (const [digest, diffId] of layerDigests ?? []) {
-      db.prepare('INSERT INTO layer_digests (digest, diff_id) VALUES (?, ?) ON CONFLICT DO NOTHING').run(
-        digest,
-        diffId,
-      );
-    }
-    const known = selectImage.get(id) !== undefined;
-    if (known) {
-      db.prepare('UPDATE images SET removed = 0 WHERE id = ?').run(id);
-    } else {
+    if (select.get(id) === undefined) {
       const sizeBytes = layers.reduce((sum, layer) => sum + layer.contentSizeBytes, 0);
-      db.prepare('INSERT INTO images (id, config, size_bytes, stored_at) VALUES (?, ?, ?, ?)').run(
-        id,
-        configBytes,
-        sizeBytes,
-        new Date().toISOString(),
-      );
-      const insert = db.prepare('INSERT INTO image_layers (image_id, position, diff_id) VALUES (?, ?, ?)');
-      for (const [position, layer] of layers.entries()) insert.run(id, position, layer.diffId);
+      insert.run(id, configBytes, sizeBytes, new Date().toISOString());
+    } else {
+      setRemoved.run(0, id);
     }
+    layerRecords.attach(id, layers);
+    layerRecords.addDigests(layerDigests ?? new Map());
     const replaced = tags.map((tag) => setTag(id, tag)).filter((former) => former !== null);
     const image = get(id);
     if (image === null) throw new TsdError('internal', `image ${id} vanished while it was stored`);
@@ -220,126 +163,68 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
 
   return {
     layers: createLayerGate({
-      isReferenced: (diffId) => selectLayer.get(diffId) !== undefined,
+      isReferenced: (diffId) => layerRecords.has(diffId),
       remove: (diffId) => layerStore.remove(diffId),
       onError: onLayerError,
     }),
 
     resolve(reference) {
       const named = parseUnlessId(reference);
-      const byName = (): string | undefined => {
-        if (named === null) return undefined;
-        const { tag, digest } = withDefaultTag(named);
-        if (digest !== undefined) return selectDigested.get(repositoryName(named), digest);
-        return tag === undefined ? undefined : selectTagged.get(repositoryName(named), tag);
-      };
-      const image = visible(byName()) ?? visible(findByIdPrefix(reference));
+      const byName = named === null ? undefined : names.find(named);
+      // A hidden image has no names, so whatever a name finds is visible.
+      const image = get(byName ?? findByIdPrefix(reference) ?? '');
       if (image !== null) return image;
-      throw new TsdError(
-        'not_found',
-        `No such image: ${named === null ? reference : familiarString(withDefaultTag(named))}`,
-      );
+      const shown = named === null ? reference : familiarString(withDefaultTag(named));
+      throw new TsdError('not_found', `No such image: ${shown}`);
     },
 
     get,
 
     list() {
-      const tags = Map.groupBy(selectTags.all(null), (name) => name.image_id);
-      const digests = Map.groupBy(selectDigests.all(null), (name) => name.image_id);
+      const tags = Map.groupBy(names.allTags(), (name) => name.imageId);
+      const digests = Map.groupBy(names.allDigests(), (name) => name.imageId);
+      const referencesIn = (found: readonly NamedImage[] = []): ImageReference[] =>
+        found.map(({ reference }) => reference);
       return selectVisible
         .all()
-        .map((row) => rowToImage(row, tags.get(row.id) ?? [], digests.get(row.id) ?? []))
+        .map((row) => toImage(row, referencesIn(tags.get(row.id)), referencesIn(digests.get(row.id))))
         .map((image) => ({ image, createdMs: Date.parse(image.createdAt) }))
         .sort((a, b) => b.createdMs - a.createdMs || (a.image.id < b.image.id ? -1 : 1))
         .map(({ image }) => image);
     },
 
-    count: () => db.prepare<[], number>('SELECT count(*) FROM images WHERE removed = 0').pluck().get() ?? 0,
-
-    repositoryTags(reference) {
-      const repository = repositoryName(reference);
-      return db
-        .prepare<[string], NameRow>(
-          'SELECT image_id, repository, tag AS name FROM image_tags WHERE repository = ? ORDER BY tag',
-        )
-        .all(repository)
-        .map((name) => ({ reference: tagReference(name), imageId: name.image_id }));
-    },
-
-    references(imageId) {
-      return [...selectTags.all(imageId).map(tagReference), ...selectDigests.all(imageId).map(digestReference)];
-    },
-
+    count: () => countVisible.get() ?? 0,
+    repositoryTags: (reference) => names.inRepository(reference),
+    references: (imageId) => [...names.tagsOf(imageId), ...names.digestsOf(imageId)],
     add: db.transaction((images: readonly NewImage[]) => images.map(addOne)).immediate,
-
     tag: db.transaction(setTag).immediate,
-
-    untag(reference) {
-      const { tag, digest } = withDefaultTag(reference);
-      const statement =
-        digest === undefined
-          ? db.prepare('DELETE FROM image_tags WHERE repository = ? AND tag = ?')
-          : db.prepare('DELETE FROM image_digests WHERE repository = ? AND digest = ?');
-      return statement.run(repositoryName(reference), digest ?? tag).changes > 0;
-    },
+    untag: (reference) => names.remove(reference),
 
     remove: db.transaction((imageId: string, { keepHidden }: { keepHidden: boolean }): LayerRecord[] => {
       if (keepHidden) {
-        db.prepare('DELETE FROM image_tags WHERE image_id = ?').run(imageId);
-        db.prepare('DELETE FROM image_digests WHERE image_id = ?').run(imageId);
-        db.prepare('UPDATE images SET removed = 1 WHERE id = ?').run(imageId);
+        names.removeAll(imageId);
+        setRemoved.run(1, imageId);
         return [];
       }
-      const layers = new Map(selectImageLayers.all(imageId).map((layer) => [layer.diffId, layer]));
-      db.prepare('DELETE FROM images WHERE id = ?').run(imageId);
+      const layers = layerRecords.ofImage(imageId);
+      deleteImage.run(imageId);
       configs.delete(imageId);
-      const deleteUnused = db.prepare(
-        'DELETE FROM layers WHERE diff_id = ? AND NOT EXISTS (SELECT 1 FROM image_layers WHERE image_layers.diff_id = layers.diff_id)',
-      );
-      return [...layers.values()].filter((layer) => deleteUnused.run(layer.diffId).changes > 0);
+      return layerRecords.deleteUnused(layers);
     }).immediate,
 
-    hidden: () => db.prepare<[], string>('SELECT id FROM images WHERE removed = 1').pluck().all(),
+    hidden: () => selectHidden.all(),
 
     findLayer(digest) {
-      const layer = selectLayer.get(digest) ?? selectLayerByDigest.get(digest);
+      const layer = layerRecords.find(digest);
       return layer !== undefined && layerStore.has(layer.diffId) ? layer : null;
     },
 
-    imageLayers: (imageId) => selectImageLayers.all(imageId),
-
-    layerIds: () => db.prepare<[], string>('SELECT diff_id FROM layers ORDER BY diff_id').pluck().all(),
+    imageLayers: (imageId) => layerRecords.ofImage(imageId),
+    layerIds: () => layerRecords.ids(),
   };
-
-  function findByIdPrefix(text: string): string | undefined {
-    const hex = text.startsWith('sha256:') ? text.slice('sha256:'.length) : text;
-    if (!/^[0-9a-f]{1,64}$/.test(hex)) return undefined;
-    // '~' sorts after every hexadecimal digit.
-    const matches = selectByPrefix.all(`sha256:${hex}`, `sha256:${hex}~`);
-    if (matches.length > 1) {
-      throw new TsdError(
-        'bad_parameter',
-        `image id ${text} is ambiguous: several images begin with it, give more digits`,
-      );
-    }
-    return matches[0]?.id;
-  }
-}
-
-/** The row's form of what ingest reports. */
-export function layerRecord({ diffId, tarSizeBytes, contentSizeBytes, entryCount }: StoredLayer): LayerRecord {
-  return { diffId, tarSizeBytes, contentSizeBytes, entryCount };
 }
 
 /** Null for a complete id, with or without `sha256:`, which is no name. */
 function parseUnlessId(text: string): ImageReference | null {
   return isDigest(text) || isDigest(`sha256:${text}`) ? null : parseReference(text);
-}
-
-function tagReference({ repository, name }: NameRow): ImageReference {
-  return { ...parseReference(repository), tag: name };
-}
-
-function digestReference({ repository, name }: NameRow): ImageReference {
-  return { ...parseReference(repository), digest: name };
 }

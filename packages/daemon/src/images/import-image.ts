@@ -4,7 +4,8 @@ import type { ImageReference } from '@tsd/shared/image-reference';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
 import { ByteStream } from './byte-stream.ts';
 import { applyConfigChanges } from './config-changes.ts';
-import { type AddedImage, type ImageStore, layerRecord } from './image-store.ts';
+import type { AddedImage, ImageStore } from './image-store.ts';
+import { layerRecord } from './layer-records.ts';
 import { HOST_PLATFORM, normalizePlatform, type Platform } from './platform.ts';
 import { SNIFF_BYTES, sniffContent } from './sniff-content.ts';
 

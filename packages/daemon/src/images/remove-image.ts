@@ -9,8 +9,9 @@ import {
   withDefaultTag,
 } from '@tsd/shared/image-reference';
 import { type Image, shortImageId } from './image.ts';
-import type { ImageStore, LayerRecord } from './image-store.ts';
+import type { ImageStore } from './image-store.ts';
 import { type ImageUsers, shortContainerId } from './image-users.ts';
+import type { LayerRecord } from './layer-records.ts';
 
 /** One line of the answer, Docker Engine API ImageDeleteResponseItem. */
 export type DeletedItem = { readonly Untagged: string } | { readonly Deleted: string };

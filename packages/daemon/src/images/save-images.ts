@@ -16,7 +16,8 @@ import {
 import type { LayerStore } from '../storage/layer-store.ts';
 import { DOCKER_MANIFEST_PATH } from './docker-archive.ts';
 import type { Image } from './image.ts';
-import type { ImageStore, LayerRecord } from './image-store.ts';
+import type { ImageStore } from './image-store.ts';
+import type { LayerRecord } from './layer-records.ts';
 import { IMAGE_NAME_ANNOTATION, MEDIA_TYPE, OCI_INDEX_PATH, REF_NAME_ANNOTATION } from './oci-documents.ts';
 import { paddedSize, TAR_END, tarFileHeader, tarPadding } from './tar-writer.ts';
 
