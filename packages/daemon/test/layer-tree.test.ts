@@ -4,7 +4,7 @@ import { DEFAULT_TAR_LIMITS } from '../src/storage/tar/tar-entry.ts';
 import { TarParser } from '../src/storage/tar/tar-parser.ts';
 import { archive, pax, type TarMember } from './tar-builder.ts';
 
-const NO_LIMITS: LayerTreeLimits = { maxNodes: 1e9, maxMetadataBytes: 1e12 };
+const NO_LIMITS: LayerTreeLimits = { maxNodes: 1e9, maxMetadataBytes: 1e12, maxLookups: 1e9 };
 
 function build(parts: readonly (Buffer | TarMember)[], limits = NO_LIMITS): LayerTree {
   const tree = new LayerTree(limits);
@@ -270,6 +270,18 @@ t.test('limits', async (t) => {
     ...NO_LIMITS,
     maxMetadataBytes: 100,
   });
+  const maze = 'a/../'.repeat(800);
+  const tangled = [
+    dir('a'),
+    ...Array.from({ length: 30 }, (_, i) => pax([['linkpath', `${maze}${i + 1}`]])).flatMap((header, i) => [
+      header,
+      link(String(i), 'x'),
+    ]),
+    dir('30'),
+  ];
+  const visits = Array.from({ length: 40 }, (_, i) => ({ name: `${i % 2}/${i}` }));
+  t.ok(build([...tangled, ...visits]));
+  refused(t, [...tangled, ...visits], /too tangled/, { ...NO_LIMITS, maxLookups: 1_000_000 });
   const deep = build([pax([['path', 'd/'.repeat(2000)]]), dir('x')]);
   t.ok(at(deep, 'd/'.repeat(2000)), 'deep trees');
 });

@@ -401,6 +401,8 @@ t.test('limits', async (t) => {
   refused(t, archive(pax([['comment', 'x'.repeat(3000)]]), { name: 'f' }), /exceeds the limit/, {
     maxHeaderBytes: 2048,
   });
+  const manyGlobal = Array.from({ length: 101 }, (_, i): [string, string] => [`SCHILY.xattr.user.${i}`, 'x']);
+  refused(t, archive(pax(manyGlobal, 'g'), { name: 'f' }), /global PAX records/);
   refused(t, archive({ name: 'L', type: 'L', size: 2 ** 40 }), /exceeds the limit/);
   refused(t, archive(pax([['path', 'a/'.repeat(2500)]]), { name: 'f' }), /longer than 4095/);
   refused(t, archive(pax([['linkpath', 'a'.repeat(5000)]]), { name: 'l', type: '2' }), /longer than 4095/);

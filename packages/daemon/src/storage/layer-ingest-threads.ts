@@ -1,5 +1,6 @@
 /** A few ingest threads, started when needed and ended when idle: a thread costs some 15 MB. */
 import { availableParallelism } from 'node:os';
+import { releaseFreeMemory } from '../os/release-memory.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 import { LayerIngestThread } from './layer-ingest-thread.ts';
 
@@ -26,6 +27,7 @@ export function createLayerIngestThreads(): LayerIngestThreads {
 
   const closeIdle = async (): Promise<void> => {
     await Promise.all(idle.splice(0).map((thread) => thread.close()));
+    releaseFreeMemory();
   };
 
   const release = async (thread: LayerIngestThread): Promise<void> => {

@@ -31,9 +31,15 @@ export interface LayerTreeLimits {
   readonly maxNodes: number;
   /** Names, link targets and extended attributes together: bounds memory and the image's size. */
   readonly maxMetadataBytes: number;
+  /** Path components looked up, symlinks' targets included: bounds the time. Real layers need a few for each member. */
+  readonly maxLookups: number;
 }
 
-export const DEFAULT_LAYER_TREE_LIMITS: LayerTreeLimits = { maxNodes: 2_500_000, maxMetadataBytes: 1024 ** 3 };
+export const DEFAULT_LAYER_TREE_LIMITS: LayerTreeLimits = {
+  maxNodes: 2_500_000,
+  maxMetadataBytes: 1024 ** 3,
+  maxLookups: 200_000_000,
+};
 
 /** One inode. Directories have `children`, symlinks `target`; files say where their content lies in the tar. */
 export class LayerInode {
@@ -71,6 +77,7 @@ export class LayerTree {
   private readonly limits: LayerTreeLimits;
   private nodes = 1;
   private metadataBytes = 0;
+  private lookups = 0;
   /** Archives list a directory's members one after another: remember where the last one went. */
   private lastParentPath: ByteString | null = null;
   private lastParent: LayerInode = this.root;
@@ -220,6 +227,7 @@ export class LayerTree {
     const pending = components.toReversed();
     let hops = 0;
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
+      if (++this.lookups > this.limits.maxLookups) throw tarError('its paths and symbolic links are too tangled');
       if (name === '' || name === '.') continue;
       if (name === '..') {
         if (trail.length > 1) trail.pop();

@@ -7,7 +7,10 @@ export type PaxRecords = ReadonlyMap<ByteString, ByteString>;
 
 export const NO_PAX_RECORDS: PaxRecords = new Map();
 
+/** Each member looks at all of them. */
+const MAX_GLOBAL_RECORDS = 100;
 const XATTR_PREFIX = 'SCHILY.xattr.';
+const GLOBAL_KEYS: ReadonlySet<string> = new Set(['path', 'linkpath', 'size', 'uid', 'gid', 'mtime']);
 const TEXT_KEYS: ReadonlySet<string> = new Set(['path', 'linkpath', 'GNU.sparse.name']);
 
 /**
@@ -50,6 +53,15 @@ export function parsePaxRecords(header: Buffer): PaxRecords {
   }
   if (sparseMap.length > 0) records.set('GNU.sparse.map', sparseMap.join(','));
   return records;
+}
+
+/**
+ * Adds the records of a global header that mean something for members to those of the earlier ones.
+ * @throws TsdError bad_parameter: more than a hundred.
+ */
+export function addGlobalRecords(global: Map<ByteString, ByteString>, added: PaxRecords): void {
+  for (const [key, value] of added) if (GLOBAL_KEYS.has(key) || key.startsWith(XATTR_PREFIX)) global.set(key, value);
+  if (global.size > MAX_GLOBAL_RECORDS) throw tarError(`more than ${MAX_GLOBAL_RECORDS} global PAX records`);
 }
 
 /** The value that applies to a member: its own header wins over the global one; an empty value means "not given". */

@@ -3,6 +3,7 @@
  * in the stream. Reads ustar, PAX, GNU (long names, both kinds of sparse files), star and v7.
  */
 import {
+  addGlobalRecords,
   NO_PAX_RECORDS,
   type PaxRecords,
   parsePaxRecords,
@@ -71,7 +72,7 @@ export class TarParser {
   private sawZeroBlock = false;
   private extensionFlag = '';
   private local: PaxRecords = NO_PAX_RECORDS;
-  private global: PaxRecords = NO_PAX_RECORDS;
+  private readonly global = new Map<ByteString, ByteString>();
   private longName: ByteString | null = null;
   private longLink: ByteString | null = null;
   private pending: PendingMember | null = null;
@@ -195,7 +196,7 @@ export class TarParser {
     this.paddingLeft = (TAR_BLOCK_BYTES - (data.length % TAR_BLOCK_BYTES)) % TAR_BLOCK_BYTES;
     this.state = this.paddingLeft === 0 ? 'header' : 'payload';
     if (this.extensionFlag === 'x' || this.extensionFlag === 'X') this.local = parsePaxRecords(data);
-    else if (this.extensionFlag === 'g') this.global = new Map([...this.global, ...parsePaxRecords(data)]);
+    else if (this.extensionFlag === 'g') addGlobalRecords(this.global, parsePaxRecords(data));
     else {
       const nul = data.indexOf(0);
       const text = data.toString('latin1', 0, nul < 0 ? data.length : nul);
@@ -322,7 +323,7 @@ export class TarParser {
     if (path.length > limits.maxPathBytes || linkPath.length > limits.maxPathBytes)
       throw tarError(`a path or link target is longer than ${limits.maxPathBytes} bytes: ${shownName(path)}`);
     if (hasLink && linkPath === '') throw tarError(`the link ${shownName(path)} has no target`);
-    const extended = local !== NO_PAX_RECORDS || global !== NO_PAX_RECORDS;
+    const extended = local !== NO_PAX_RECORDS || global.size > 0;
     const uid = (extended ? paxInteger(local, global, 'uid') : undefined) ?? header.uid;
     const gid = (extended ? paxInteger(local, global, 'gid') : undefined) ?? header.gid;
     if (uid < 0 || uid > MAX_ID || gid < 0 || gid > MAX_ID)
