@@ -119,7 +119,7 @@ function watch(parser: Parser, skips: string[], failures: string[]): void {
     const isSummaryOfSubtest = failedBelow > 0;
     failedBelow = 0;
     if (result.ok || result.todo !== false || isSummaryOfSubtest) return;
-    failures.push(`${result.fullname}\n${indent(JSON.stringify(result.diag ?? {}, undefined, 2))}`);
+    failures.push(`${result.fullname}${describe(result.diag)}`);
   });
 }
 
@@ -127,6 +127,12 @@ function describeExit(exit: { code: number | null; signal: NodeJS.Signals | null
   return exit.signal === null ? `exit code ${exit.code}` : `signal ${exit.signal}`;
 }
 
-function indent(text: string): string {
-  return text.replace(/^/gm, '  ').replaceAll('\\n', '\n  ');
+/** What of a failed assertion's diagnostics helps: the difference, or else the stack. */
+function describe(diagnostics: unknown): string {
+  const { diff, stack, at, ...rest } = (diagnostics ?? {}) as Readonly<Record<string, unknown>>;
+  const { fileName, lineNumber } = (at ?? {}) as Readonly<Record<string, unknown>>;
+  const place = typeof fileName === 'string' ? ` (${fileName}:${lineNumber})` : '';
+  const { handles: _, source: __, tapCaught: ___, ...others } = rest as Record<string, unknown>;
+  const detail = diff ?? stack ?? (Object.keys(others).length > 0 ? JSON.stringify(others) : '');
+  return `${place}\n${String(detail).trimEnd().replace(/^/gm, '  ')}`.trimEnd();
 }

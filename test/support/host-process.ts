@@ -16,6 +16,14 @@ export function sharedNamespaces(pid: number): NamespaceName[] {
   return NAMESPACES.filter((name) => readlinkSync(`/proc/${pid}/ns/${name}`) === readlinkSync(`/proc/self/ns/${name}`));
 }
 
+/** Soft and hard limits of the process by name, proc_pid_limits(5). */
+export function readLimits(pid: number): Readonly<Record<string, string>> {
+  const lines = readFileSync(`/proc/${pid}/limits`, 'utf8').trimEnd().split('\n').slice(1);
+  return Object.fromEntries(
+    lines.map((line) => [line.slice(0, 26).trim(), line.slice(26, 68).trim().replace(/\s+/, ' ')]),
+  );
+}
+
 /** True while the process exists and is not a zombie. */
 export function isAlive(pid: number): boolean {
   try {

@@ -1,5 +1,6 @@
 /** What a container's process really has, read from the host's /proc: nothing here asks tsd. */
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import {
   cgroupPath,
   isUnified,
@@ -43,8 +44,8 @@ export interface Posture {
   readonly devices: readonly string[];
 }
 
-/** Reads the posture of `pid`. */
-export function readPosture(pid: number): Posture {
+/** Reads the posture of `pid`, a container's first process; `dataRoot` is the daemon's. */
+export function readPosture(pid: number, dataRoot: string): Posture {
   const status = readStatus(pid);
   const field = (name: string): string => status.get(name)?.replaceAll('\t', ' ') ?? '';
   const uidMap = readMap(pid, 'uid_map');
@@ -72,7 +73,7 @@ export function readPosture(pid: number): Posture {
     oomScoreAdj: readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim(),
     workingDirectory: readlinkSync(`/proc/${pid}/cwd`),
     ignoredSignals: field('SigIgn'),
-    mounts: readMounts(pid),
+    mounts: readMounts(pid, dataRoot),
     devices: readDevices(pid, uidMap.first),
   };
 }
@@ -121,18 +122,21 @@ function relative(ids: string, first: number): string {
     .join(' ');
 }
 
-function readMounts(pid: number): string[] {
+/** Sorted. Host paths and ids of the run are named ROOT and ID; the type of files that live on the host's disk is FILE. */
+function readMounts(pid: number, dataRoot: string): string[] {
   return readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
     .trimEnd()
     .split('\n')
     .map((line) => {
       const [left = '', right = ''] = line.split(' - ');
-      const [, , , root, point, options, ...tags] = left.split(' ');
-      const [type, , superOptions = ''] = right.split(' ');
-      const detail = type === 'overlay' ? '' : describeSuper(type, superOptions);
-      const from = type === 'overlay' || root === '/' ? '' : ` root=${maskNumbers(root ?? '')}`;
-      return `${point} ${type} ${options}${tags.length > 0 ? ` ${tags.join(' ')}` : ''}${from}${detail}`;
-    });
+      const [, , , root = '', point, options, ...tags] = left.split(' ');
+      const [type = '', , superOptions = ''] = right.split(' ');
+      if (root.includes(basename(dirname(dataRoot))) && type !== 'cgroup' && type !== 'cgroup2')
+        return `${point} FILE root=${maskIds(root)}`;
+      const from = type === 'overlay' || root === '/' ? '' : ` root=${maskIds(root)}`;
+      return [`${point} ${type} ${options}`, ...tags].join(' ') + from + describeSuper(type, superOptions);
+    })
+    .sort();
 }
 
 /** Options of the file system that matter for what the container can do. */
@@ -141,8 +145,11 @@ function describeSuper(type: string | undefined, options: string): string {
   return type === 'tmpfs' || type === 'devpts' || type === 'proc' ? ` [${kept.join(',')}]` : '';
 }
 
-function maskNumbers(path: string): string {
-  return path.replace(/[0-9a-f]{64}/g, 'ID').replace(/tsd-test-[^/]+/, 'ROOT');
+function maskIds(path: string): string {
+  return path
+    .replace(/[0-9a-f]{64}/g, 'ID')
+    .replace(/^.*tsd-test-[^/]+\/data/, 'ROOT')
+    .replace(/tsd-test-[^/]+/, 'ROOT');
 }
 
 function readDevices(pid: number, first: number): string[] {
