@@ -66,7 +66,7 @@ static void drop_output(struct attach_client *client)
     client->output_at = client->output_end = 0;
 }
 
-static void lose_output(struct attach_client *client)
+void lose_output(struct attach_client *client)
 {
     client->output_gone = true;
     drop_output(client);

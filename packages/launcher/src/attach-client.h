@@ -39,6 +39,9 @@ void send_output(struct attach_client *client, uint8_t stream, const uint8_t *da
 void send_kept_output(struct attach_client *client, uint64_t now_ns);
 bool has_kept_output(const struct attach_client *client);
 
+/* The other end takes no more output: drops what was kept. */
+void lose_output(struct attach_client *client);
+
 /* Reads input into the client's buffer, less the detach keys; without the stdin flag it is dropped. */
 void receive_input(struct attach_client *client, uint8_t *scratch, size_t size);
 bool has_input(const struct attach_client *client);

@@ -129,6 +129,10 @@ static int attach(struct supervisor *supervisor, int socket, const struct reques
     struct attach_client *client = new_client(socket, request, !supervisor->tty);
     if (!client)
         return ENOMEM;
+    if (!supervisor->open_stdin) {
+        client->flags &= (uint8_t)~ATTACH_STDIN;
+        drop_input(client);
+    }
     client->next = supervisor->clients;
     supervisor->clients = client;
     return 0;

@@ -27,6 +27,8 @@ static _Noreturn void fail(const struct failure *failure)
 
     if (supervisor.socket_path[0])
         unlink(supervisor.socket_path);
+    for (struct attach_client *client = supervisor.clients; client; client = client->next)
+        close_client_socket(client);
     tell_all(&supervisor, frame, encode_failure(frame, MESSAGE_FAILED, failure));
     _exit(1);
 }
@@ -157,7 +159,6 @@ static void prepare(const struct supervisor_plan *plan)
 {
     char log_name[256];
 
-    supervisor.stdin_once = plan->stdin_once && !plan->tty;
     if (open_directory_of(plan->exit_file, EXIT_DIRECTORY_FD, supervisor.exit_name, sizeof supervisor.exit_name) < 0)
         fail_now(plan->exit_file);
     if (unlinkat(EXIT_DIRECTORY_FD, supervisor.exit_name, 0) < 0 && errno != ENOENT)
@@ -197,13 +198,10 @@ static void start_supervision(const struct launch *launch)
     supervisor.report.started_ns = now_ns(CLOCK_REALTIME);
     supervisor.state = STATE_RUNNING;
     supervisor.child = launch->child;
-    bool tty = supervisor.tty, open_stdin = launch->plan->supervisor.open_stdin;
-    supervisor.stdin_fd = tty || open_stdin ? STDIN_WRITE_FD : -1;
+    bool tty = supervisor.tty;
+    supervisor.stdin_fd = tty || supervisor.open_stdin ? STDIN_WRITE_FD : -1;
     supervisor.stdout_fd = tty ? STDIN_WRITE_FD : STDOUT_READ_FD;
     supervisor.stderr_fd = tty ? -1 : STDERR_READ_FD;
-    if (tty && !open_stdin)
-        for (struct attach_client *client = supervisor.clients; client; client = client->next)
-            client->flags &= (uint8_t)~ATTACH_STDIN;
     supervisor.scratch = malloc(READ_SIZE);
     sigemptyset(&children);
     sigaddset(&children, SIGCHLD);
@@ -237,7 +235,10 @@ int main(int argc, char **argv, char **env)
         fail(&failure);
     }
     close_unnamed_slots(&plan);
-    supervisor.tty = plan.supervisor.tty; /* clients that attach before START ask for it */
+    /* clients that attach before START ask for these */
+    supervisor.tty = plan.supervisor.tty;
+    supervisor.open_stdin = plan.supervisor.open_stdin;
+    supervisor.stdin_once = plan.supervisor.stdin_once && !plan.supervisor.tty;
     await_start();
     prepare(&plan.supervisor);
     if (run_plan(&launch, warn, &failure) < 0)

@@ -286,10 +286,8 @@ static void serve_client(struct supervisor *supervisor, struct attach_client *cl
         send_kept_output(client, now_ns(CLOCK_MONOTONIC));
     if (events & (POLLIN | POLLHUP | POLLERR) && !client->input_ended && !has_input(client))
         receive_input(client, supervisor->scratch, READ_SIZE / 4);
-    if (events & (POLLHUP | POLLERR) && (client->input_ended || supervisor->state == STATE_EXITED)) {
-        client->output_gone = true;
-        close_client_socket(client);
-    }
+    if (events & (POLLHUP | POLLERR))
+        lose_output(client);
 }
 
 /* Does what poll(2) said. Returns true when the process has ended. */

@@ -35,7 +35,7 @@ struct supervisor {
     pid_t child;
     struct exit_report report;
 
-    bool tty, stdin_once;
+    bool tty, open_stdin, stdin_once;
     int stdin_fd, stdout_fd, stderr_fd; /* -1: closed; with a terminal stdin and stdout are its master */
     int signals;
 

@@ -1,6 +1,6 @@
 /** Runs the launcher alone: plans, descriptors, attach clients. For the tests beside it; needs root. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +21,16 @@ import {
 export const FIRST_HOST_ID = 0x4000_0000;
 export const NAMESPACES = ['cgroup', 'ipc', 'mount', 'net', 'pid', 'user', 'uts'] as const;
 const ALL_CAPABILITIES = Array.from({ length: 41 }, (_, number) => number);
-const executable = createSealedMemfd('tsd-launch', readFileSync(join(import.meta.dirname, '../build/tsd-launch')));
+const launcherPath = join(import.meta.dirname, '../build/tsd-launch');
+let executable = -1;
+
+/** Why these tests cannot run here, or false: for tap's `skip`. */
+export function cannotRun(): string | false {
+  if (process.getuid?.() !== 0) return 'needs root';
+  if (!existsSync(launcherPath)) return 'the launcher is not built: make -C packages/launcher';
+  if (!existsSync('/bin/busybox')) return 'needs /bin/busybox (Debian: busybox-static)';
+  return false;
+}
 
 /** A directory for one test, with a busybox root file system, removed at the end. */
 export interface Bench {
@@ -312,6 +321,7 @@ export async function launch(
     [PLAN_DESCRIPTOR, planDescriptor],
   ]);
   for (const [slot, descriptor] of options.slots ?? []) descriptors.set(FIRST_SLOT_DESCRIPTOR + slot, descriptor);
+  if (executable < 0) executable = createSealedMemfd('tsd-launch', readFileSync(launcherPath));
   const pid = spawnDescriptor(executable, ['tsd-launch'], descriptors);
   closeSync(planDescriptor);
   closeSync(theirs);
