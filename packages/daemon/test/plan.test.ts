@@ -491,6 +491,12 @@ t.test('limits, init, labels of Docker that end up in steps', async (t) => {
     planned({ Entrypoint: ['/e'], Cmd: ['a'], Env: ['PATH=/x', 'HOME=/h'] }).lines.at(-1),
     'C exec argv=/e,a env=PATH=/x,HOSTNAME=c0ffee000000,HOME=/h',
   );
+  t.throws(() => planned({ Env: ['A=\0'] }), { code: 'bad_parameter', message: /NUL character/ });
+  t.doesNotThrow(() => planned({ Env: ['A=\\u0000'] }));
+  t.throws(() => planned({ Hostname: 'h'.repeat(65) }), {
+    code: 'bad_parameter',
+    message: /invalid hostname: longer than 64/,
+  });
   t.throws(() => planned({ Cmd: [] }), { message: 'no command specified' });
   t.throws(() => planned({ WorkingDir: 'x' }), { message: /needs to be an absolute path/ });
 });

@@ -23,6 +23,29 @@ export interface PlannedLaunch {
 
 const NETLINK_ROUTE = 0;
 
+/** __NEW_UTS_LEN: what sethostname(2) takes. */
+const HOSTNAME_LIMIT_BYTES = 64;
+/** A NUL character as JSON.stringify writes it, and not a backslash and `u0000`. */
+const NUL_IN_JSON = /(?<!\\)(?:\\\\)*\\u0000/;
+
+/** Refuses what no system call can take, before it becomes a plan that cannot be encoded. */
+function checkText({ config, hostConfig, id }: LaunchInput): void {
+  if (NUL_IN_JSON.test(JSON.stringify([config, hostConfig]))) {
+    throw new TsdError(
+      'bad_parameter',
+      'the configuration holds a NUL character, which no argument, variable or path may',
+    );
+  }
+  for (const [field, name] of [
+    ['hostname', containerHostname(config, id)],
+    ['domainname', config.Domainname ?? ''],
+  ] as const) {
+    if (Buffer.byteLength(name) > HOSTNAME_LIMIT_BYTES) {
+      throw new TsdError('bad_parameter', `invalid ${field}: longer than ${HOSTNAME_LIMIT_BYTES} bytes: ${name}`);
+    }
+  }
+}
+
 /** Container side, last before the process' own rights: names, network, settings. */
 function planNames(context: LaunchContext): Step[] {
   const { config, id } = context.input;
@@ -61,6 +84,7 @@ function idMaps(context: LaunchContext): Step[] {
  */
 export function planLaunch(input: LaunchInput): PlannedLaunch {
   const { config, hostConfig, paths } = input;
+  checkText(input);
   const own = resolveNamespaces(hostConfig);
   if (own.user && input.idRange === null) throw new TsdError('internal', 'a user namespace needs an id range');
   let nextSlot: Slot = input.layerCount;
