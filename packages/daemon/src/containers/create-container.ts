@@ -53,7 +53,7 @@ export function createContainer(
 
   const id = newContainerId();
   const config = mergeContainerConfig(body, image.config.config);
-  const idRange = hostConfig.UsernsMode === 'host' ? null : deps.idRanges.allocate();
+  const idRange = hostConfig.UsernsMode === 'host' || hostConfig.Privileged ? null : deps.idRanges.allocate();
   const record: ContainerRecord = {
     id,
     name: givenName ?? generateContainerName((candidate) => deps.store.byName(candidate) !== undefined),
