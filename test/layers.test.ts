@@ -22,7 +22,9 @@ import { createLayerStore, type LayerStore } from '../packages/daemon/src/storag
 import { archive, member, pax, type TarMember } from '../packages/daemon/test/tar-builder.ts';
 import { makeRandomTree, randomNumbers } from './layers/random-tree.ts';
 import { describeTree } from './layers/tree-digest.ts';
-import { debianRootMissing, debianRootTar } from './support/images.ts';
+import type { CommandResult } from './support/client.ts';
+import { startDaemon } from './support/daemon.ts';
+import { busyboxLayer, debianRootMissing, debianRootTar, dockerArchive } from './support/images.ts';
 import { TEMPORARY_PREFIX } from './support/leaks.ts';
 
 t.setTimeout(300_000);
@@ -116,7 +118,7 @@ t.test('random trees in every format of tar', { skip: notRoot }, async (t) => {
   ];
   for (const [i, [format, options]] of formats.entries()) {
     const tree = b.make(`tree-${i}`);
-    makeRandomTree(tree, 1000 + i, 400);
+    makeRandomTree(tree, 1000 + i, 250);
     const tar = join(b.directory, `${i}.tar`);
     execFileSync('tar', ['-c', '-f', tar, '-C', tree, '--numeric-owner', ...options, '.'], {
       stdio: ['ignore', 'ignore', 'inherit'],
@@ -427,4 +429,37 @@ t.test('a damaged image is refused with the reason', { skip: notRoot }, async (t
     code: 'unavailable',
     message: /cannot mount layer sha256/,
   });
+});
+
+t.test('what an image grants its programs holds inside a container', { skip: notRoot }, async (t) => {
+  const b = bench(t);
+  const busybox = readFileSync('/bin/busybox');
+  // cap_dac_override, effective and permitted, version 2: without a user namespace's id, as every image has it.
+  const capability = Buffer.from('0100000202000000000000000000000000000000', 'hex').toString('latin1');
+  const layer = archive(
+    { name: 'secret', mode: 0o600, data: 'secret' },
+    { name: 'plain/cat', mode: 0o755, data: busybox },
+    pax([['SCHILY.xattr.security.capability', capability]]),
+    { name: 'capable/cat', mode: 0o755, data: busybox },
+    { name: 'setuid/id', mode: 0o4755, data: busybox },
+    { name: 'mine', mode: 0o644, uid: 1000, gid: 1000 },
+    { name: 'null', type: '3', major: 1, minor: 3, mode: 0o666 },
+  );
+  const image = join(b.directory, 'image.tar');
+  writeFileSync(image, dockerArchive({ tags: ['capable:latest'], layers: [busyboxLayer(), layer] }));
+  const daemon = await startDaemon();
+  t.teardown(() => daemon.remove());
+  await daemon.load(image);
+  const run = (...args: string[]): Promise<CommandResult> => daemon.docker('run', '--rm', '--network', 'none', ...args);
+  t.match(await run('--user', '1000', 'capable', '/capable/cat', '/secret'), { code: 0, stdout: 'secret' });
+  t.match(await run('--user', '1000', 'capable', '/plain/cat', '/secret'), { code: 1 }, 'without the attribute');
+  t.match(await run('--user', '1000', '--cap-drop', 'ALL', 'capable', '/plain/cat', '/secret'), { code: 1 });
+  t.match(await run('--user', '1000', 'capable', 'sh', '-c', 'stat -c %u:%g /secret /mine'), {
+    stdout: '0:0\n1000:1000\n',
+  });
+  t.match(
+    await run('--user', '1000', 'capable', 'sh', '-c', 'cat </null'),
+    { stderr: /Permission denied/ },
+    'a device of the image',
+  );
 });
