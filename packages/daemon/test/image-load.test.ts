@@ -3,6 +3,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
+import { importImage } from '../src/images/import-image.ts';
 import { loadImage } from '../src/images/load-image.ts';
 import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
 import { HOST_PLATFORM } from '../src/images/platform.ts';
@@ -240,4 +241,22 @@ t.test('the same archive several times at once', async (t) => {
   t.equal(new Set(loads.map(([added]) => added?.image.id)).size, 1);
   t.equal(bench.store.count(), 1);
   t.same((await bench.layerStore.list()).sort(), [digestOf(bottom), digestOf(top)].sort());
+});
+
+t.test('an image without layers, and one whose layer is an empty tar', async (t) => {
+  const bench = imageBench();
+  t.teardown(bench.close);
+  const bare = configFor([], { history: null, config: null, rootfs: { type: 'layers', diff_ids: null } });
+  const [scratch] = await loadImage(
+    bench,
+    inPieces(await tarOf(dockerMembers([], { config: bare, tags: ['scratch:1'] }))),
+  );
+  t.same(scratch?.image.diffIds, []);
+  t.equal(scratch?.image.sizeBytes, 0);
+  for (const empty of [Buffer.alloc(1024), Buffer.alloc(10240)]) {
+    const [added] = await loadImage(bench, inPieces(await tarOf(dockerMembers([empty]))));
+    t.same(added?.image.diffIds, [digestOf(empty)]);
+    const { image } = await importImage(bench, inPieces(empty), { changes: [], message: '' });
+    t.same(image.diffIds, [digestOf(empty)]);
+  }
 });
