@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap';
-import { isWhiteout, type LayerInode, LayerTree, type LayerTreeLimits } from '../src/storage/erofs/layer-tree.ts';
+import { isWhiteout, type LayerInode } from '../src/storage/erofs/layer-inode.ts';
+import { LayerTree, type LayerTreeLimits } from '../src/storage/erofs/layer-tree.ts';
 import { DEFAULT_TAR_LIMITS } from '../src/storage/tar/tar-entry.ts';
 import { TarParser } from '../src/storage/tar/tar-parser.ts';
 import { archive, pax, type TarMember } from './tar-builder.ts';

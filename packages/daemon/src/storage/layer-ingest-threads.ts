@@ -22,7 +22,9 @@ export function createLayerIngestThreads(): LayerIngestThreads {
   const acquire = async (): Promise<LayerIngestThread> => {
     while (running >= MAX_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
     running++;
-    return idle.pop() ?? new LayerIngestThread();
+    // One that died while idle is of no use.
+    for (let thread = idle.pop(); thread !== undefined; thread = idle.pop()) if (!thread.broken) return thread;
+    return new LayerIngestThread();
   };
 
   const closeIdle = async (): Promise<void> => {

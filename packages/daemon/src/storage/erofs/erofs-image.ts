@@ -33,7 +33,8 @@ import {
   xattrSize,
 } from './erofs-layout.ts';
 import { type FilePlacement, HOLE } from './file-placement.ts';
-import { type LayerInode, type LayerTree, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT } from './layer-tree.ts';
+import { type LayerInode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT } from './layer-inode.ts';
+import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
 
 const WINDOW_BYTES = 256 * 1024;

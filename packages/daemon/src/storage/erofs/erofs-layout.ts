@@ -15,7 +15,8 @@ import {
   XATTR_HEADER_BYTES,
 } from './erofs-format.ts';
 import type { FileChunks, FilePlacement } from './file-placement.ts';
-import { type LayerInode, type LayerTree, S_IFLNK, S_IFMT, S_IFREG } from './layer-tree.ts';
+import { type LayerInode, S_IFLNK, S_IFMT, S_IFREG } from './layer-inode.ts';
+import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
 
 export interface PlacedDirectory {

@@ -1,5 +1,5 @@
 /** How the content of regular files gets into an EROFS image: the seam between index mode and copy mode. */
-import type { LayerInode } from './layer-tree.ts';
+import type { LayerInode } from './layer-inode.ts';
 
 /** A chunk that reads as zeros. */
 export const HOLE = -1;

@@ -7,7 +7,7 @@ import type { SparseExtent } from '../tar/tar-entry.ts';
 import { tarError } from '../tar/tar-error.ts';
 import { CHUNK_INDEX_BYTES, MAX_CHUNK_BITS } from './erofs-format.ts';
 import { type FileChunks, type FilePlacement, HOLE } from './file-placement.ts';
-import type { LayerInode } from './layer-tree.ts';
+import type { LayerInode } from './layer-inode.ts';
 
 const BLOCK_BITS = 9;
 const BLOCK_BYTES = 1 << BLOCK_BITS;

@@ -3,29 +3,22 @@
  * directories merge, names are taken lexically beneath the layer's root, whiteouts become what overlayfs understands.
  * Nothing here touches the host's file system: a symlink in a path is followed inside the tree only.
  */
-import type { ByteString, ExtendedAttribute, SparseExtent, TarEntry } from '../tar/tar-entry.ts';
+import type { ByteString, TarEntry } from '../tar/tar-entry.ts';
 import { shownName, tarError } from '../tar/tar-error.ts';
+import { isWhiteout, LayerInode, newInode, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT } from './layer-inode.ts';
+import {
+  cleanComponents,
+  isIgnoredMeta,
+  OPAQUE_MARKER,
+  trimSlashes,
+  WHITEOUT_META_PREFIX,
+  WHITEOUT_PREFIX,
+} from './layer-path.ts';
 import { allowedXattrs, OPAQUE_XATTR } from './layer-xattrs.ts';
 
-/** File type bits of st_mode, inode(7). */
-export const S_IFIFO = 0o010000;
-export const S_IFCHR = 0o020000;
-export const S_IFDIR = 0o040000;
-export const S_IFBLK = 0o060000;
-export const S_IFREG = 0o100000;
-export const S_IFLNK = 0o120000;
-export const S_IFMT = 0o170000;
-
 const MAX_NAME_BYTES = 255;
-const MAX_PATH_BYTES = 4096;
 /** As the kernel's limit on one path lookup, path_resolution(7). */
 const MAX_SYMLINK_HOPS = 40;
-const WHITEOUT_PREFIX = '.wh.';
-const WHITEOUT_META_PREFIX = '.wh..wh.';
-const OPAQUE_MARKER = '.wh..wh..opq';
-
-const NO_XATTRS: readonly ExtendedAttribute[] = [];
-
 export interface LayerTreeLimits {
   /** Inodes and names, missing parents included. */
   readonly maxNodes: number;
@@ -40,37 +33,6 @@ export const DEFAULT_LAYER_TREE_LIMITS: LayerTreeLimits = {
   maxMetadataBytes: 1024 ** 3,
   maxLookups: 200_000_000,
 };
-
-/** One inode. Directories have `children`, symlinks `target`; files say where their content lies in the tar. */
-export class LayerInode {
-  /** With the file type bits. */
-  mode: number;
-  uid: number;
-  gid: number;
-  mtimeSeconds: number;
-  mtimeNanoseconds: number;
-  /** Hard links; counted when the tree is laid out, since names may still be replaced before. */
-  links = 0;
-  /** Position among the inodes of an image; -1 until the tree is laid out. */
-  ordinal = -1;
-  sizeBytes = 0;
-  payloadOffset = 0;
-  sparseExtents: readonly SparseExtent[] | null = null;
-  target: ByteString = '';
-  deviceMajor = 0;
-  deviceMinor = 0;
-  xattrs: readonly ExtendedAttribute[] = NO_XATTRS;
-  readonly children: Map<ByteString, LayerInode> | null;
-
-  constructor(mode: number, uid: number, gid: number, mtimeSeconds: number, mtimeNanoseconds: number) {
-    this.mode = mode;
-    this.uid = uid;
-    this.gid = gid;
-    this.mtimeSeconds = mtimeSeconds;
-    this.mtimeNanoseconds = mtimeNanoseconds;
-    this.children = (mode & S_IFMT) === S_IFDIR ? new Map() : null;
-  }
-}
 
 export class LayerTree {
   readonly root = new LayerInode(S_IFDIR | 0o755, 0, 0, 0, 0);
@@ -266,83 +228,4 @@ export class LayerTree {
     this.put(parent, name, directory, existing);
     return directory;
   }
-}
-
-/** overlayfs hides a name with a character device 0:0 (Documentation/filesystems/overlayfs.rst). */
-export function isWhiteout(inode: LayerInode): boolean {
-  return (inode.mode & S_IFMT) === S_IFCHR && inode.deviceMajor === 0 && inode.deviceMinor === 0;
-}
-
-function newInode(entry: TarEntry): LayerInode {
-  const inode = new LayerInode(typeBits(entry), 0, 0, 0, 0);
-  switch (entry.type) {
-    case 'file':
-      inode.sizeBytes = entry.sizeBytes;
-      inode.payloadOffset = entry.payloadOffset;
-      inode.sparseExtents = entry.sparseExtents;
-      break;
-    case 'symlink':
-      if (entry.linkPath.includes('\0')) throw tarError(`the target of ${shownName(entry.path)} holds a NUL byte`);
-      inode.target = entry.linkPath;
-      break;
-    case 'char':
-    case 'block': {
-      const { deviceMajor, deviceMinor } = entry;
-      if (deviceMajor < 0 || deviceMajor > 0xfff || deviceMinor < 0 || deviceMinor > 0xfffff)
-        throw tarError(`the device number of ${shownName(entry.path)} is out of range`);
-      inode.deviceMajor = deviceMajor;
-      inode.deviceMinor = deviceMinor;
-      break;
-    }
-    default:
-  }
-  return inode;
-}
-
-function typeBits(entry: TarEntry): number {
-  switch (entry.type) {
-    case 'file':
-      return S_IFREG;
-    case 'directory':
-      return S_IFDIR;
-    case 'symlink':
-      return S_IFLNK;
-    case 'char':
-      return S_IFCHR;
-    case 'block':
-      return S_IFBLK;
-    case 'fifo':
-      return S_IFIFO;
-    default:
-      throw tarError(`${shownName(entry.path)} is of an unexpected type`);
-  }
-}
-
-/**
- * Cleans a path lexically, as Docker does: leading slashes, `.` and empty components go, `..` takes the component before
- * it. @throws TsdError bad_parameter: a `..` that would leave the root.
- */
-function cleanComponents(path: ByteString, shown: ByteString): ByteString[] {
-  if (path.length > MAX_PATH_BYTES)
-    throw tarError(`a path is longer than ${MAX_PATH_BYTES} bytes: ${shownName(shown)}`);
-  const components: ByteString[] = [];
-  for (const component of path.split('/')) {
-    if (component === '' || component === '.') continue;
-    if (component !== '..') components.push(component);
-    else if (components.pop() === undefined) throw tarError(`the path ${shownName(shown)} leaves the layer`);
-  }
-  return components;
-}
-
-/** Whether a component is one of aufs' own names; an opaque marker as the last one is not. */
-function isIgnoredMeta(path: ByteString): boolean {
-  const components = path.split('/');
-  if (components.at(-1) === OPAQUE_MARKER) components.pop();
-  return components.some((component) => component.startsWith(WHITEOUT_META_PREFIX));
-}
-
-function trimSlashes(path: ByteString): ByteString {
-  let end = path.length;
-  while (end > 0 && path[end - 1] === '/') end--;
-  return path.slice(0, end);
 }

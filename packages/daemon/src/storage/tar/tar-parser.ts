@@ -2,16 +2,7 @@
  * A streaming tar parser: bytes in, members out. It never copies or keeps content: a member says where its content lies
  * in the stream. Reads ustar, PAX, GNU (long names, both kinds of sparse files), star and v7.
  */
-import {
-  addGlobalRecords,
-  NO_PAX_RECORDS,
-  type PaxRecords,
-  parsePaxRecords,
-  parsePaxTime,
-  paxInteger,
-  paxValue,
-  paxXattrs,
-} from './pax-records.ts';
+import { addGlobalRecords, NO_PAX_RECORDS, type PaxRecords, parsePaxRecords, paxInteger } from './pax-records.ts';
 import {
   parseOldGnuSparseBlock,
   parseOldGnuSparseHeader,
@@ -21,10 +12,10 @@ import {
   sparseExtents,
 } from './sparse-map.ts';
 import type { ByteString, SparseExtent, TarEntry, TarEntryType, TarLimits } from './tar-entry.ts';
-import { shownName, tarError } from './tar-error.ts';
+import { tarError } from './tar-error.ts';
 import { isZeroBlock, parseTarHeader, TAR_BLOCK_BYTES, type TarHeader } from './tar-header.ts';
+import { describeMember, type MemberExtensions, memberPath, memberType } from './tar-member.ts';
 
-const MAX_ID = 0xfffffffe;
 /** A long name, a long link and a PAX header may precede a member. */
 const MAX_HEADERS_PER_ENTRY = 4;
 
@@ -180,7 +171,7 @@ export class TarParser {
         this.beginOldSparse(header, block, offset);
         return;
       default:
-        this.readMember(header, flag);
+        this.readMember(header);
     }
   }
 
@@ -211,8 +202,8 @@ export class TarParser {
     this.longLink = null;
   }
 
-  private readMember(header: TarHeader, flag: string): void {
-    const type = memberType(header, flag, this.path(header));
+  private readMember(header: TarHeader): void {
+    const type = memberType(header, memberPath(header, this.extensions()));
     // Only files have content: a size in the header of anything else is to be ignored (POSIX, and Docker's reader).
     if (type !== 'file') {
       this.emit(header, type, 0, null);
@@ -301,12 +292,6 @@ export class TarParser {
     return sizeBytes;
   }
 
-  private path(header: TarHeader): ByteString {
-    return (
-      this.local.get('GNU.sparse.name') ?? paxValue(this.local, this.global, 'path') ?? this.longName ?? header.name
-    );
-  }
-
   private emit(
     header: TarHeader,
     type: TarEntryType,
@@ -314,64 +299,14 @@ export class TarParser {
     extents: readonly SparseExtent[] | null,
     payloadOffset: number = this.position,
   ): void {
-    const { local, global, limits } = this;
-    if (++this.entryCount > limits.maxEntries) throw tarError(`more than ${limits.maxEntries} entries`);
-    const path = this.path(header);
-    const hasLink = type === 'symlink' || type === 'hardlink';
-    const linkPath = hasLink ? (paxValue(local, global, 'linkpath') ?? this.longLink ?? header.linkName) : '';
-    if (path === '') throw tarError('an entry has no name');
-    if (path.length > limits.maxPathBytes || linkPath.length > limits.maxPathBytes)
-      throw tarError(`a path or link target is longer than ${limits.maxPathBytes} bytes: ${shownName(path)}`);
-    if (hasLink && linkPath === '') throw tarError(`the link ${shownName(path)} has no target`);
-    const extended = local !== NO_PAX_RECORDS || global.size > 0;
-    const uid = (extended ? paxInteger(local, global, 'uid') : undefined) ?? header.uid;
-    const gid = (extended ? paxInteger(local, global, 'gid') : undefined) ?? header.gid;
-    if (uid < 0 || uid > MAX_ID || gid < 0 || gid > MAX_ID)
-      throw tarError(`the owner of ${shownName(path)} is out of range`);
-    const mtime = extended ? paxValue(local, global, 'mtime') : undefined;
-    const time = mtime === undefined ? null : parsePaxTime(mtime);
-    const xattrs = paxXattrs(local, global, limits);
+    if (++this.entryCount > this.limits.maxEntries) throw tarError(`more than ${this.limits.maxEntries} entries`);
+    const described = describeMember(header, type, this.extensions(), this.limits);
     this.forgetExtensions();
-    this.onEntry({
-      type,
-      path,
-      linkPath,
-      mode: header.mode,
-      uid,
-      gid,
-      mtimeSeconds: time === null ? header.mtimeSeconds : time.seconds,
-      mtimeNanoseconds: time === null ? 0 : time.nanoseconds,
-      deviceMajor: header.deviceMajor,
-      deviceMinor: header.deviceMinor,
-      sizeBytes,
-      payloadOffset,
-      sparseExtents: extents,
-      xattrs,
-    });
+    this.onEntry({ ...described, type, sizeBytes, payloadOffset, sparseExtents: extents });
   }
-}
 
-function memberType(header: TarHeader, flag: string, path: ByteString): TarEntryType {
-  switch (flag) {
-    case '\0':
-      // v7 had no type for directories: a trailing slash tells.
-      return path.endsWith('/') ? 'directory' : 'file';
-    case '0':
-    case '7':
-      return 'file';
-    case '1':
-      return 'hardlink';
-    case '2':
-      return 'symlink';
-    case '3':
-      return 'char';
-    case '4':
-      return 'block';
-    case '5':
-      return 'directory';
-    case '6':
-      return 'fifo';
-    default:
-      throw tarError(`the entry ${shownName(path)} has an unknown type (${header.typeFlag})`);
+  private extensions(): MemberExtensions {
+    const { local, global, longName, longLink } = this;
+    return { local, global, longName, longLink };
   }
 }
