@@ -1,5 +1,5 @@
 import t from 'tap';
-import { ResponseParser, type RequestKind, type ResponseHead } from '../src/api/response-parser.ts';
+import { type RequestKind, type ResponseHead, ResponseParser } from '../src/api/response-parser.ts';
 
 interface Parsed {
   head: ResponseHead | undefined;

@@ -52,7 +52,8 @@ export async function startFakeDaemon(t: Pick<Tap, 'teardown'>, options: FakeDae
         const recorded = record(request, body);
         requests.push(recorded);
         const handler = findRoute(options.routes, recorded);
-        if (handler === undefined) answerJson(response, 404, { message: `no route for ${recorded.method} ${recorded.path}` });
+        if (handler === undefined)
+          answerJson(response, 404, { message: `no route for ${recorded.method} ${recorded.path}` });
         else await handler(recorded, response);
       });
     });
@@ -102,9 +103,7 @@ export function answerJson(response: ServerResponse, status: number, value: unkn
 
 /** The head of a hijacked connection. */
 export function acceptUpgrade(socket: Socket, contentType = 'application/vnd.docker.multiplexed-stream'): void {
-  socket.write(
-    `HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`,
-  );
+  socket.write(`HTTP/1.1 101 UPGRADED\r\nContent-Type: ${contentType}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n`);
 }
 
 async function readAll(request: IncomingMessage): Promise<Buffer> {

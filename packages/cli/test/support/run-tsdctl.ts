@@ -1,5 +1,5 @@
 /** Runs the client: inside of the test's process, or as a process of its own where descriptors and signals matter. */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { runProgram } from '../../src/program.ts';
@@ -25,7 +25,7 @@ export async function runInProcess(
 /** Starts the client from its sources. */
 export function startTsdctl(argv: readonly string[], env: Record<string, string> = {}): ChildProcessWithoutNullStreams {
   const main = join(import.meta.dirname, '../../src/main.ts');
-  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', main, ...argv], {
+  return spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--', main, ...argv], {
     env: { PATH: process.env['PATH'] ?? '', ...env },
   });
 }
