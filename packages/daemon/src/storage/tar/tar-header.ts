@@ -105,21 +105,19 @@ function parseBase256(block: Buffer, offset: number, length: number, field: stri
 
 /** POSIX sums unsigned bytes with the checksum field as spaces; some old programs summed signed ones. */
 function verifyChecksum(block: Buffer, offset: number): void {
-  let unsigned = 0;
-  let high = 0;
-  for (let i = offset; i < offset + CHECKSUM; i++) {
-    const byte = block[i] as number;
-    unsigned += byte;
-    high += byte >> 7;
-  }
-  for (let i = offset + TYPE; i < offset + TAR_BLOCK_BYTES; i++) {
-    const byte = block[i] as number;
-    unsigned += byte;
-    high += byte >> 7;
-  }
-  unsigned += 8 * 0x20;
   const stored = parseTarNumber(block, offset + CHECKSUM, 8, 'checksum');
-  if (stored !== unsigned && stored !== unsigned - 256 * high) throw tarError('a header has a wrong checksum');
+  const field = sumBytes(block, offset + CHECKSUM, offset + TYPE);
+  const unsigned = sumBytes(block, offset, offset + TAR_BLOCK_BYTES) - field + 8 * 0x20;
+  if (stored === unsigned) return;
+  let highBytes = 0;
+  for (let i = offset; i < offset + TAR_BLOCK_BYTES; i++) highBytes += (block[i] as number) >> 7;
+  if (stored !== unsigned - 256 * highBytes) throw tarError('a header has a wrong checksum');
+}
+
+function sumBytes(block: Buffer, start: number, end: number): number {
+  let sum = 0;
+  for (let i = start; i < end; i++) sum += block[i] as number;
+  return sum;
 }
 
 /** Bytes up to the first NUL or the end of the field. */
