@@ -2,7 +2,7 @@
  * The hand-over of a client's connection: another process gets the raw descriptor (as the supervisor does through
  * SCM_RIGHTS; here by inheritance, which shares the socket in the same way) and Node lets go of its own.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
@@ -55,6 +55,17 @@ async function echoElsewhere(
   await once(child, 'spawn');
   release();
   return { exited: once(child, 'exit'), initialInput: initialInput.toString() };
+}
+
+/** A process that prints how many bytes come out of the connection. */
+function countElsewhere(descriptor: number): ChildProcess {
+  return spawn(
+    process.execPath,
+    ['-e', 'let n=0;new (require("net").Socket)({fd:3}).on("data",c=>n+=c.length).on("end",()=>console.log(n))'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit', descriptor],
+    },
+  );
 }
 
 interface Client {
@@ -218,18 +229,43 @@ t.test('held input is bounded, and all of it arrives', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   const { descriptor, initialInput, release } = connection.detach();
   t.ok(initialInput.length >= 64 * 1024 && initialInput.length <= 256 * 1024, `${initialInput.length} bytes held`);
-  const counter = spawn(
-    process.execPath,
-    ['-e', 'let n=0;new (require("net").Socket)({fd:3}).on("data",c=>n+=c.length).on("end",()=>console.log(n))'],
-    {
-      stdio: ['ignore', 'pipe', 'inherit', descriptor],
-    },
-  );
+  const counter = countElsewhere(descriptor);
   await once(counter, 'spawn');
   release();
   const [rest] = await once(counter.stdout as Readable, 'data');
   t.equal(Number(String(rest)) + initialInput.length, input.length);
   client.socket.destroy();
+});
+
+t.test('a client with more input than is held is noticed when it goes', async (t) => {
+  const next = nextHeld();
+  const client = open(`POST /containers/x/attach HTTP/1.1\r\n${UPGRADE}`, Buffer.alloc(1024 * 1024, 'x'));
+  const connection = await next;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const gone = once(connection.gone, 'abort');
+  client.socket.destroy();
+  await gone;
+  t.throws(() => connection.detach(), { code: 'conflict' });
+});
+
+t.test('nothing is read after the hand-over, whatever moment it comes', async (t) => {
+  for (let delayMs = 0; delayMs < 6; delayMs++) {
+    const next = nextHeld();
+    const client = open(`POST /containers/x/attach HTTP/1.1\r\n${UPGRADE}`);
+    const connection = await next;
+    const input = Buffer.alloc(200_000, 'abcdefgh');
+    client.socket.write(input);
+    client.socket.end();
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const { descriptor, initialInput, release } = connection.detach();
+    const counter = countElsewhere(descriptor);
+    await once(counter, 'spawn');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    release();
+    const [rest] = await once(counter.stdout as Readable, 'data');
+    t.equal(Number(String(rest)) + initialInput.length, input.length, `${initialInput.length} bytes held`);
+    client.socket.destroy();
+  }
 });
 
 t.test('without Upgrade: a bare 200, and the descriptor all the same', async (t) => {

@@ -10,14 +10,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { isPeerGone } from '../os/peer-gone.ts';
 import { createSocketPair } from '../os/socket-pair.ts';
 import { API_VERSION, compareVersions } from './api-version.ts';
-import { descriptorOf, startReading, stopReading, upgradeOf } from './upgrade.ts';
+import { descriptorOf, endReading, startReading, upgradeOf } from './upgrade.ts';
 
 /** Input kept for a container that has not started yet, bytes; more stays in the client's socket. */
 const MAX_HELD_INPUT_BYTES = 64 * 1024;
 /** The largest body of an upgraded request (exec/start has a small JSON), bytes. */
 const MAX_BODY_BYTES = 64 * 1024;
-/** A client that has ended its input gives no event when it goes: look this often while it waits. */
-const HALF_CLOSED_CHECK_MS = 1000;
+/** A client that has ended its input, or sent more than is held, gives no event when it goes: look this often. */
+const UNREAD_CHECK_MS = 1000;
 
 /** A connection taken out of HTTP and not yet handed over: it is held here while its container is created or started. */
 export interface HijackedConnection {
@@ -118,7 +118,8 @@ function holdInput(socket: Socket, head: Buffer, leaveToParser: boolean): InputH
     drain();
     if (heldBytes >= MAX_HELD_INPUT_BYTES) {
       socket.off('readable', onReadable);
-      stopReading(socket);
+      endReading(socket);
+      watchPeer();
     }
     wake?.();
   };
@@ -126,10 +127,13 @@ function holdInput(socket: Socket, head: Buffer, leaveToParser: boolean): InputH
     const descriptor = descriptorOf(socket);
     if (descriptor === null || isPeerGone(descriptor)) socket.destroy();
   };
+  const watchPeer = (): void => {
+    checkPeer();
+    if (!socket.destroyed) watch ??= setInterval(checkPeer, UNREAD_CHECK_MS).unref();
+  };
   const onEnd = (): void => {
     ended = true;
-    checkPeer();
-    if (!socket.destroyed) watch = setInterval(checkPeer, HALF_CLOSED_CHECK_MS).unref();
+    watchPeer();
     wake?.();
   };
   const onClose = (): void => {
@@ -174,7 +178,7 @@ function holdInput(socket: Socket, head: Buffer, leaveToParser: boolean): InputH
         socket.off('end', onEnd);
         if (!socket.destroyed) {
           drain();
-          stopReading(socket);
+          endReading(socket);
         }
       }
       return Buffer.concat(held);

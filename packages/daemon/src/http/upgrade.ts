@@ -84,6 +84,12 @@ export function stopReading(socket: Socket): void {
   handle.readStop();
 }
 
+/** stopReading for good: the stream layer too, which may have a read scheduled, never reads from the descriptor again. */
+export function endReading(socket: Socket): void {
+  socket._read = () => undefined;
+  stopReading(socket);
+}
+
 /** Lets libuv read again. The stream layer believes that it never stopped, so it would not do so by itself. */
 export function startReading(socket: Socket): void {
   const handle = handleOf(socket);
