@@ -287,6 +287,21 @@ t.test('a layer whose root is opaque hides all below', { skip: notRoot }, async 
   lease.release();
 });
 
+t.test('a layer that an image holds several times', { skip: notRoot }, async (t) => {
+  const b = bench(t);
+  const repeated = await b.ingest(archive({ name: 'a', data: 'repeated' }, { name: '.wh.b' }));
+  const between = await b.ingest(archive({ name: '.wh.a' }, { name: 'b', data: 'between' }, { name: 'c', data: 'c' }));
+  const lease = b.mounts.acquire([repeated, between, repeated]);
+  t.equal(lease.descriptors.length, 2);
+  const script = `mount -t overlay overlay -o lowerdir=/proc/self/fd/4:/proc/self/fd/3 "$1" && cd "$1" && ls && cat a`;
+  const { stdout } = spawnSync('unshare', ['--mount', 'sh', '-c', script, 'sh', b.make('merged')], {
+    stdio: ['ignore', 'pipe', 'inherit', ...lease.descriptors],
+    encoding: 'utf8',
+  });
+  t.equal(stdout, 'a\nc\nrepeated');
+  lease.release();
+});
+
 t.test('leases', { skip: notRoot }, async (t) => {
   const b = bench(t);
   const one = await b.ingest(archive({ name: 'one', data: '1' }));

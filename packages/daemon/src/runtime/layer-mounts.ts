@@ -23,8 +23,9 @@ export interface LayerLease {
 
 export interface LayerMounts {
   /**
-   * Mounts the layers that are not mounted yet. A layer whose root is opaque hides all below it, which overlayfs does not
-   * see at the root: those below are left out.
+   * Mounts the layers that are not mounted yet. There may be fewer descriptors than diff ids: of a layer that occurs
+   * several times only the topmost is taken, and what lies below a layer whose root is opaque is left out, for overlayfs
+   * does not look for that mark at the root.
    * @throws TsdError not_found: a layer is missing; unavailable: the kernel cannot mount layers.
    */
   acquire(diffIds: readonly string[]): LayerLease;
@@ -81,7 +82,7 @@ export function createLayerMounts({ layerStore }: { layerStore: LayerStore }): L
     acquire(diffIds) {
       const used: LayerMount[] = [];
       try {
-        for (const diffId of diffIds) {
+        for (const diffId of distinctLayers(diffIds)) {
           const mount = mountOf(diffId);
           mount.users++;
           leased.add(mount);
@@ -112,6 +113,14 @@ export function createLayerMounts({ layerStore }: { layerStore: LayerStore }): L
       leased.clear();
     },
   };
+}
+
+/**
+ * Overlayfs refuses a directory that occurs twice (ELOOP), and images often hold the same empty layer several times. The
+ * lower ones change nothing: all that they add or hide the topmost adds or hides as well.
+ */
+function distinctLayers(diffIds: readonly string[]): string[] {
+  return [...new Set(diffIds.toReversed())].reverse();
 }
 
 function mountLayer(layerStore: LayerStore, diffId: string): LayerMount {
