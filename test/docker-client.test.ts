@@ -154,7 +154,7 @@ t.test('inspect, top, rename, ps filters', async (t) => {
   );
   t.match(await docker.output('top', 'new'), /PID.*\n.*sleep 1000/);
   t.equal(await docker.output('ps', '-q', '--no-trunc', '--filter', 'label=a=b'), id);
-  t.equal(await docker.output('ps', '-q', '--filter', 'name=old'), '');
+  t.equal(await docker.output('ps', '-q', '--filter', 'name=^/old$'), '');
   await docker('rm', '-f', 'new');
 });
 

@@ -4,6 +4,7 @@
  * detached itself is still found, and another user's processes are not.
  */
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,8 +22,10 @@ type Kind =
   | 'temporary directory'
   | 'process';
 
-/** Prefix of the directories that test/support/daemon.ts makes. */
-export const TEMPORARY_PREFIX = 'tsd-test-';
+/** A name for this run of the tests, which the runner's files inherit: several runs do not disturb each other. */
+process.env['TSD_TEST_RUN'] ??= randomBytes(2).toString('hex');
+/** Prefix of the temporary directories of this run's tests, and of their daemons' cgroups. */
+export const TEMPORARY_PREFIX = `tsd-test-${process.env['TSD_TEST_RUN']}-`;
 /** The kernel reaps network namespaces, cgroups and processes in its own time. */
 const SETTLE_MS = 8000;
 const SETTLE_STEP_MS = 100;
@@ -54,7 +57,7 @@ export function reapOrphans(own: ReadonlySet<number>): void {
  * of the tests counts then.
  */
 const isOurs = (name: string): boolean =>
-  process.env['TSD_TEST_SHARED_HOST'] === undefined || /tsd-(test|bench|quickstart)-/.test(name);
+  process.env['TSD_TEST_SHARED_HOST'] === undefined || name.includes(TEMPORARY_PREFIX);
 
 export function readHostState(): HostState {
   return new Map<Kind, ReadonlySet<string>>([
