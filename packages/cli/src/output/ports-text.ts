@@ -20,9 +20,9 @@ export function portsText(ports: readonly PortSummary[]): string {
   const sorted = [...ports].sort(
     (left, right) =>
       left.PrivatePort - right.PrivatePort ||
-      (left.IP ?? '').localeCompare(right.IP ?? '') ||
+      compareText(left.IP ?? '', right.IP ?? '') ||
       (left.PublicPort ?? 0) - (right.PublicPort ?? 0) ||
-      left.Type.localeCompare(right.Type),
+      compareText(left.Type, right.Type),
   );
   const ranges: Range[] = [];
   for (const port of sorted) {
@@ -56,6 +56,10 @@ export function portsText(ports: readonly PortSummary[]): string {
     });
   }
   return ranges.map(rangeText).join(', ');
+}
+
+function compareText(left: string, right: string): number {
+  return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function rangeText(range: Range): string {
