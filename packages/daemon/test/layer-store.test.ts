@@ -9,6 +9,8 @@ import { createLayerStore, type IngestOptions, type LayerStore } from '../src/st
 import { readErofs } from './erofs-reader.ts';
 import { archive, END, member, pax } from './tar-builder.ts';
 
+t.setTimeout(110_000);
+
 interface Bench {
   readonly store: LayerStore;
   /** Every file below the store and its temporary directory. */
