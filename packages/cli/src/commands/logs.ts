@@ -1,7 +1,7 @@
 import { segment } from '../api/api-client.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
-import { copyLogs } from '../session/copy-logs.ts';
+import { copyLogs, followLogs } from '../session/copy-logs.ts';
 import { exitStatusOptions } from '../session/foreground.ts';
 import { timestampParameter } from '../session/timestamp-parameter.ts';
 
@@ -38,7 +38,8 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   const nowMs = Date.now();
   const since = flags.string('since');
   const until = flags.string('until');
-  await copyLogs({
+  const copy = flags.bool('follow') ? followLogs : copyLogs;
+  await copy({
     ...exitStatusOptions(context),
     stdout: context.stdout,
     path: `/containers/${segment(name)}/logs`,

@@ -1,8 +1,8 @@
 /** The exit code of a container, also across a restart of the daemon. */
 import { type ApiClient, type ApiResponse, segment } from '../api/api-client.ts';
-import { ApiError, CannotConnectError, ConnectionLostError } from '../api/api-error.ts';
+import { ApiError, ConnectionLostError } from '../api/api-error.ts';
 import { CliError } from '../cli-error.ts';
-import type { Output } from '../output/output.ts';
+import { type ReconnectOptions, retryUntilBack } from './wait-for-daemon.ts';
 
 export type WaitCondition = 'next-exit' | 'removed' | 'not-running';
 
@@ -12,15 +12,9 @@ export interface PendingExit {
   readonly exitCode: Promise<number>;
 }
 
-export interface ExitStatusOptions {
+export interface ExitStatusOptions extends ReconnectOptions {
   readonly client: ApiClient;
-  readonly stderr: Output;
-  /** How long a daemon that went away is waited for. */
-  readonly reconnectTimeoutMs: number;
 }
-
-export const DEFAULT_RECONNECT_TIMEOUT_MS = 60_000;
-const RECONNECT_INTERVAL_MS = 100;
 
 interface WaitAnswer {
   readonly StatusCode: number;
@@ -56,35 +50,22 @@ async function readExitCode(client: ApiClient, response: ApiResponse): Promise<n
 
 /** The connection broke: the container goes on without the daemon, so wait for the next daemon and ask it. */
 async function askAgain(options: ExitStatusOptions, containerId: string, condition: WaitCondition): Promise<number> {
-  const { client, stderr, reconnectTimeoutMs } = options;
-  const deadlineMs = Date.now() + reconnectTimeoutMs;
-  let told = false;
-  for (;;) {
-    try {
-      // `next-exit` would wait for another run of a container that has ended meanwhile.
-      const again = condition === 'removed' ? 'removed' : 'not-running';
-      const path = `/containers/${segment(containerId)}/wait`;
-      return await readExitCode(client, await client.request({ method: 'POST', path, query: { condition: again } }));
-    } catch (error) {
-      if (error instanceof ApiError && error.status === 404) {
-        throw new CliError(
-          `the container ended and was removed while the daemon was away: its exit code is not known (${containerId})`,
-          { exitCode: 125, cause: error },
-        );
-      }
-      if (!(error instanceof ConnectionLostError || error instanceof CannotConnectError)) throw error;
-      if (Date.now() >= deadlineMs) {
-        throw new CliError(
-          `the tsd daemon went away and is not back after ${Math.round(reconnectTimeoutMs / 1000)} seconds; ` +
-            `the container may still run: see "tsdctl wait ${containerId.slice(0, 12)}" when the daemon is back`,
-          { exitCode: 125, cause: error },
-        );
-      }
-      if (!told) {
-        stderr.write('tsdctl: the connection to the daemon was lost; waiting for it to come back\n');
-        told = true;
-      }
-      await new Promise((resolve) => setTimeout(resolve, RECONNECT_INTERVAL_MS));
-    }
+  const { client } = options;
+  // `next-exit` would wait for another run of a container that has ended meanwhile.
+  const query = { condition: condition === 'removed' ? 'removed' : 'not-running' };
+  const path = `/containers/${segment(containerId)}/wait`;
+  const ask = async (): Promise<number> => readExitCode(client, await client.request({ method: 'POST', path, query }));
+  try {
+    return await retryUntilBack(
+      options,
+      ask,
+      `the container may still run: see "tsdctl wait ${containerId.slice(0, 12)}" when the daemon is back`,
+    );
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) throw error;
+    throw new CliError(
+      `the container ended and was removed while the daemon was away: its exit code is not known (${containerId})`,
+      { exitCode: 125, cause: error },
+    );
   }
 }

@@ -3,14 +3,10 @@ import { segment } from '../api/api-client.ts';
 import { ApiError } from '../api/api-error.ts';
 import type { CommandContext } from '../command.ts';
 import type { AttachEnd } from './attach-session.ts';
-import {
-  DEFAULT_RECONNECT_TIMEOUT_MS,
-  type ExitStatusOptions,
-  registerWait,
-  type WaitCondition,
-} from './exit-status.ts';
+import { type ExitStatusOptions, registerWait, type WaitCondition } from './exit-status.ts';
 import { forwardSignals } from './forward-signals.ts';
 import { openAttachment } from './open-attachment.ts';
+import { DEFAULT_RECONNECT_TIMEOUT_MS } from './wait-for-daemon.ts';
 
 export interface ForegroundOptions {
   /** Gives the container's id; signals that come before it is known end the client. */
