@@ -14,6 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { getXattr } from '../packages/daemon/src/os/xattr.ts';
 import { createLayerMounts, type LayerMounts } from '../packages/daemon/src/runtime/layer-mounts.ts';
@@ -24,6 +25,7 @@ import { makeRandomTree, randomNumbers } from './layers/random-tree.ts';
 import { describeTree } from './layers/tree-digest.ts';
 import type { CommandResult } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
+import { eventually } from './support/eventually.ts';
 import { busyboxLayer, debianRootMissing, debianRootTar, dockerArchive } from './support/images.ts';
 import { TEMPORARY_PREFIX } from './support/leaks.ts';
 
@@ -433,6 +435,30 @@ t.test('reading files as the container would', { skip: notRoot }, async (t) => {
   t.equal(read('shadow', upper), null, "never the host's file");
   t.equal(read('root/etc/passwd', upper), 'upper');
   lease.release();
+});
+
+t.test('a data root on tmpfs, which cannot be mounted from directly', { skip: notRoot }, async (t) => {
+  const b = bench(t);
+  const directory = b.make('tmpfs');
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tsd-test', directory]);
+  t.teardown(() => execFileSync('umount', [directory]));
+  const store = createLayerStore({ root: join(directory, 'layers'), tmp: join(directory, 'tmp') });
+  const mounts = createLayerMounts({ layerStore: store });
+  const data = Buffer.alloc(300_001, 'content');
+  const { diffId } = await store.ingest(once(archive({ name: 'f', data })));
+  const lease = mounts.acquire([diffId]);
+  t.ok(readFileSync(`/proc/self/fd/${lease.descriptors[0]}/f`).equals(data), 'through loop devices');
+  lease.release();
+  mounts.close();
+  const attached = (): string => execFileSync('losetup', ['-a'], { encoding: 'utf8' });
+  await eventually(() => !attached().includes(directory), { what: 'loop devices released' });
+
+  const large = archive({ name: 'large', data: Buffer.alloc(12_000_000, 'x') });
+  for (const bytes of [large, gzipSync(large)])
+    await t.rejects(store.ingest(once(bytes)), { name: 'TsdError', code: 'insufficient_storage' }, 'a full disk');
+  t.strictSame(readdirSync(join(directory, 'tmp')), [], 'nothing is left');
+  t.strictSame(await store.list(), [diffId]);
+  await store.close();
 });
 
 t.test('a damaged image is refused with the reason', { skip: notRoot }, async (t) => {

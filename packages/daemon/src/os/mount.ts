@@ -2,6 +2,7 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import koffi from 'koffi';
 import { checked, libc, SystemCallError } from './libc.ts';
+import { attachLoopDevice, type LoopDevice } from './loop-device.ts';
 
 /** Since Linux 5.2 new system calls have the same number on every architecture. */
 const SYS_FSOPEN = 430;
@@ -16,6 +17,8 @@ const MOUNT_ATTR_RDONLY = 1;
 const MOUNT_ATTR_NOSUID = 2;
 const MOUNT_ATTR_NODEV = 4;
 const MOUNT_ATTR_NOEXEC = 8;
+/** "Block device required"; Node has no name for it. */
+const ENOTBLK = 15;
 
 const syscallFsopen = libc.func('long syscall(long number, const char *name, long flags)') as (
   number: number,
@@ -39,34 +42,65 @@ export interface LayerImageFiles {
 }
 
 /**
- * Mounts a layer's EROFS image, file-backed and read-only, and returns the descriptor of the *detached* mount: it is in no
- * mount table, vanishes when the last descriptor (and the last clone, open_tree(2)) is closed, and the image's files may be
- * unlinked meanwhile. The caller closes it with closeSync.
+ * Mounts a layer's EROFS image, read-only, and returns the descriptor of the *detached* mount: it is in no mount table,
+ * vanishes when the last descriptor (and the last clone, open_tree(2)) is closed, and the image's files may be unlinked
+ * meanwhile. The caller closes it with closeSync.
+ *
+ * The files are mounted directly (Linux 6.12); where their file system does not allow that (tmpfs, overlayfs), or the
+ * kernel is older, through loop devices that go with the mount.
  *
  * The mount is nosuid, nodev and noexec: on the host nothing of an image can be run or opened as a device through it.
  * Overlayfs above it is not affected: it recognises whiteouts by the inode's type without opening them, and set-user-ID
  * bits, devices and execution are judged by the flags of the overlay's own mount.
  *
- * @throws SystemCallError with what the kernel says about it; ENODEV: no EROFS; ENOTBLK: kernel before 6.12.
+ * @throws SystemCallError with what the kernel says about it; ENODEV: no EROFS.
  */
 export function mountLayerImage({ erofsPath, devicePaths }: LayerImageFiles): number {
-  // fsconfig takes strings of at most 255 bytes, so the files are named by descriptor.
   const files: number[] = [];
-  let context = -1;
   try {
     for (const path of [erofsPath, ...devicePaths]) files.push(openSync(path, 'r'));
-    context = checked('fsopen', syscallFsopen(SYS_FSOPEN, 'erofs', FSOPEN_CLOEXEC), 'erofs');
-    files.forEach((fd, i) => {
-      configure(context, FSCONFIG_SET_STRING, i === 0 ? 'source' : 'device', `/proc/self/fd/${fd}`, erofsPath);
-    });
+    try {
+      // fsconfig takes strings of at most 255 bytes, so the files are named by descriptor.
+      return mountErofs(
+        files.map((fd) => `/proc/self/fd/${fd}`),
+        erofsPath,
+      );
+    } catch (error) {
+      if (!(error instanceof SystemCallError) || error.errno !== ENOTBLK) throw error;
+      return mountThroughLoopDevices(files, erofsPath);
+    }
+  } finally {
+    for (const fd of files) closeSync(fd);
+  }
+}
+
+function mountThroughLoopDevices(files: readonly number[], erofsPath: string): number {
+  const devices: LoopDevice[] = [];
+  try {
+    for (const fd of files) devices.push(attachLoopDevice(fd));
+    return mountErofs(
+      devices.map(({ path }) => path),
+      erofsPath,
+    );
+  } finally {
+    for (const { descriptor } of devices) closeSync(descriptor);
+  }
+}
+
+/** @param sources the image, then its extra devices. @param shown names the image in errors. */
+function mountErofs(sources: readonly string[], shown: string): number {
+  const context = checked('fsopen', syscallFsopen(SYS_FSOPEN, 'erofs', FSOPEN_CLOEXEC), 'erofs');
+  try {
+    for (const [i, source] of sources.entries())
+      configure(context, FSCONFIG_SET_STRING, i === 0 ? 'source' : 'device', source, shown);
+    configure(context, FSCONFIG_SET_FLAG, 'ro', null, shown);
     // Without direct I/O every page is cached twice: once for the file in the image and once for the tar. Since 6.14.
     if (syscallFsconfig(SYS_FSCONFIG, context, FSCONFIG_SET_FLAG, 'directio', null, 0) < 0) readContextLog(context);
-    configure(context, FSCONFIG_CMD_CREATE, null, null, erofsPath);
+    configure(context, FSCONFIG_CMD_CREATE, null, null, shown);
     const attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    return checked('fsmount', syscallFsmount(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), erofsPath);
+    return checked('fsmount', syscallFsmount(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), shown);
   } finally {
-    if (context >= 0) closeSync(context);
-    for (const fd of files) closeSync(fd);
+    closeSync(context);
   }
 }
 

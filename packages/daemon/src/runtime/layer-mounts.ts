@@ -144,11 +144,6 @@ function mountLayer(layerStore: LayerStore, diffId: string): LayerMount {
 
 function mountError(error: unknown, diffId: string): unknown {
   if (!(error instanceof SystemCallError)) return error;
-  const reason =
-    error.code === 'ENODEV'
-      ? 'the kernel has no EROFS (CONFIG_EROFS_FS)'
-      : error.code === 'ENOTBLK'
-        ? 'the kernel cannot mount EROFS images from files (Linux 6.12 can)'
-        : error.message;
+  const reason = error.code === 'ENODEV' ? 'the kernel has no EROFS (CONFIG_EROFS_FS)' : error.message;
   return new TsdError('unavailable', `cannot mount layer ${diffId}: ${reason}`, { cause: error });
 }
