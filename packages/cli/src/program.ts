@@ -101,10 +101,10 @@ function checkArguments(path: string, spec: CommandSpec, count: number): void {
 }
 
 /** Writes the error as Docker's client words it; never a stack. Returns the exit code. */
-function showError(
+export function showError(
   stderr: Output,
   error: unknown,
-  command: { readonly path: string; readonly spec: CommandSpec } | undefined,
+  command?: { readonly path: string; readonly spec: CommandSpec },
 ): number {
   // The reader of our output has gone: nothing to tell, and nobody to tell it.
   if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT_CODE_SIGPIPE;

@@ -38,6 +38,8 @@ export async function startForeground(context: CommandContext, options: Foregrou
     id = created;
     try {
       const session = attachment.run();
+      // It is awaited below; until then its failure is not an unhandled one.
+      session.catch(noop);
       await start(context, created, options.autoRemove ? exit.exitCode : undefined);
       attachment.started();
       const end: AttachEnd = await session;

@@ -1,4 +1,5 @@
 /** The user's terminal while a container's tty is attached: raw input, and the container's tty as big as it is. */
+import { spawnSync } from 'node:child_process';
 import { isatty, ReadStream, WriteStream } from 'node:tty';
 import type { ApiClient } from '../api/api-client.ts';
 import { CliError } from '../cli-error.ts';
@@ -17,6 +18,9 @@ export interface RawTerminal {
 export function openRawTerminal(): RawTerminal {
   const stream = new ReadStream(0);
   stream.setRawMode(true);
+  // Node's raw mode still turns a newline into carriage return and newline, which breaks what full-screen programs draw.
+  // Restoring the mode undoes this too. Without stty(1) the terminal stays usable.
+  spawnSync('stty', ['-opost'], { stdio: [0, 'ignore', 'ignore'] });
   const restore = (): void => {
     if (!stream.isRaw || stream.destroyed) return;
     stream.setRawMode(false);
