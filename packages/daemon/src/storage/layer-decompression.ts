@@ -5,7 +5,8 @@ import { TsdError } from '@tsd/shared/errors';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
-const OUTPUT_CHUNK_BYTES = 1024 * 1024;
+const MAX_OUTPUT_CHUNK_BYTES = 1024 * 1024;
+const MIN_OUTPUT_CHUNK_BYTES = 64 * 1024;
 /** Enough for every magic number below. */
 export const MAGIC_BYTES = 6;
 
@@ -42,8 +43,15 @@ export async function* decompress(
   compression: Exclude<LayerCompression, 'none'>,
 ): AsyncGenerator<Buffer> {
   const input = new Input(source);
+  let chunkBytes = MAX_OUTPUT_CHUNK_BYTES;
   do {
-    yield* decompressOne(input, compression);
+    let expandedBytes = 0;
+    for await (const piece of decompressOne(input, compression, chunkBytes)) {
+      expandedBytes += piece.length;
+      yield piece;
+    }
+    // Some writers make a frame of every file: do not take a large buffer for each.
+    chunkBytes = Math.min(MAX_OUTPUT_CHUNK_BYTES, Math.max(MIN_OUTPUT_CHUNK_BYTES, expandedBytes));
     // Node's gunzip goes on with the next member by itself, its zstd stops at the end of a frame.
     if (compression === 'gzip' && input.hasRest)
       throw new TsdError('bad_parameter', "the layer's gzip data is followed by something else");
@@ -76,8 +84,12 @@ class Input {
   }
 }
 
-async function* decompressOne(input: Input, compression: Exclude<LayerCompression, 'none'>): AsyncGenerator<Buffer> {
-  const options = { chunkSize: OUTPUT_CHUNK_BYTES };
+async function* decompressOne(
+  input: Input,
+  compression: Exclude<LayerCompression, 'none'>,
+  chunkSize: number,
+): AsyncGenerator<Buffer> {
+  const options = { chunkSize };
   const transform = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
   /** The piece being decompressed, and how much was before it. */
   let current: { readonly piece: Buffer; readonly before: number } | null = null;
