@@ -37,6 +37,7 @@ const source: RequestSource = {
   env: { HOSTED_VAR: 'from host' },
   workingDirectory: '/home/user/project',
   readFile: (path) => readFileSync(join(import.meta.dirname, path), 'utf8'),
+  terminalSize: () => null,
 };
 
 function requestOf(argv: readonly string[]): ReturnType<typeof createRequest> {
@@ -108,5 +109,14 @@ t.test('a seccomp profile that is missing or no JSON is named', (t) => {
   t.throws(() => createRequest(flags, missing), { message: /\/x/ });
   const bad: RequestSource = { ...source, readFile: () => '{' };
   t.throws(() => createRequest(flags, bad), { message: /compacting json for seccomp profile \(\/x\) failed/ });
+  t.end();
+});
+
+t.test('the size of the terminal is sent for a tty', (t) => {
+  const terminal: RequestSource = { ...source, terminalSize: () => ({ rows: 24, columns: 80 }) };
+  const sizeOf = (...argv: string[]): unknown =>
+    createRequest(parseFlags(CONTAINER_FLAGS, argv, { interspersed: false }), terminal).body.HostConfig['ConsoleSize'];
+  t.strictSame(sizeOf('-t', 'img'), [24, 80]);
+  t.strictSame(sizeOf('img'), [0, 0]);
   t.end();
 });

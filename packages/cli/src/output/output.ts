@@ -1,6 +1,7 @@
 /** stdout and stderr of the client. */
 import { write, writeSync } from 'node:fs';
-import { isatty, WriteStream } from 'node:tty';
+import { isatty } from 'node:tty';
+import { terminalSize } from './terminal-size.ts';
 
 export interface Output {
   readonly isTerminal: boolean;
@@ -60,7 +61,7 @@ export function createOutput(descriptor: 1 | 2): Output {
   return {
     isTerminal,
     get columns() {
-      return isTerminal ? terminalColumns(descriptor) : 80;
+      return terminalSize(descriptor)?.columns ?? 80;
     },
     write(data) {
       writeAllSync(descriptor, typeof data === 'string' ? Buffer.from(data) : data);
@@ -79,16 +80,11 @@ export function createOutput(descriptor: 1 | 2): Output {
   };
 }
 
-function terminalColumns(descriptor: number): number {
-  const [columns] = new WriteStream(descriptor).getWindowSize();
-  return columns > 0 ? columns : 80;
-}
-
 function writeFully(descriptor: number, data: Uint8Array, done: (error: Error | null) => void): void {
   write(descriptor, data, (error, written) => {
     if (error !== null && error.code === 'EAGAIN') {
-      // Someone made the pipe non-blocking: poll(2) is not at hand, so let a thread wait for room.
-      waitWritable(descriptor, () => writeFully(descriptor, data, done));
+      // Another process made the pipe non-blocking, and it is full; poll(2) is not at hand.
+      setTimeout(() => writeFully(descriptor, data, done), RETRY_MS);
       return;
     }
     if (error !== null) done(error);
@@ -112,7 +108,3 @@ function writeAllSync(descriptor: number, data: Uint8Array): void {
 /** A non-blocking pipe that is full is tried again after this; only where another process made it non-blocking. */
 const RETRY_MS = 2;
 const RETRY_CELL = new Int32Array(new SharedArrayBuffer(4));
-
-function waitWritable(_descriptor: number, done: () => void): void {
-  setTimeout(done, RETRY_MS);
-}

@@ -22,7 +22,7 @@ export function hostConfigOf(flags: ParsedFlags, source: RequestSource): Readonl
     AutoRemove: flags.bool('rm'),
     VolumeDriver: flags.string('volume-driver') ?? '',
     VolumesFrom: listOrNull(flags.list('volumes-from')),
-    ConsoleSize: [0, 0],
+    ConsoleSize: consoleSize(flags, source),
     ...optional('Annotations', pairsOrUndefined('annotation', flags)),
     CapAdd: capabilities(flags.list('cap-add')),
     CapDrop: capabilities(flags.list('cap-drop')),
@@ -57,6 +57,12 @@ export function hostConfigOf(flags: ParsedFlags, source: RequestSource): Readonl
     ...optional('Mounts', mountsOf(flags, source)),
     ...(flags.has('init') ? { Init: flags.bool('init') } : {}),
   };
+}
+
+/** Rows and columns of the terminal: the container's has them from the start, before any resize can arrive. */
+function consoleSize(flags: ParsedFlags, source: RequestSource): [number, number] {
+  const size = flags.bool('tty') ? source.terminalSize() : null;
+  return size === null ? [0, 0] : [size.rows, size.columns];
 }
 
 /** A namespace mode with Docker's error: `--pid: invalid PID mode`. */

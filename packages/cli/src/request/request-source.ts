@@ -6,4 +6,6 @@ export interface RequestSource {
   readonly workingDirectory: string;
   /** Reads a text file of the client. Throws CliError naming the file. */
   readFile(path: string): string;
+  /** The size of the terminal behind stdout; null where there is none. */
+  terminalSize(): { readonly rows: number; readonly columns: number } | null;
 }

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { CliError } from '../cli-error.ts';
+import { terminalSize } from '../output/terminal-size.ts';
 import type { RequestSource } from '../request/request-source.ts';
 
 /** The files, environment and directory of this process. */
@@ -7,6 +8,7 @@ export function clientSource(env: RequestSource['env']): RequestSource {
   return {
     env,
     workingDirectory: process.cwd(),
+    terminalSize,
     readFile(path) {
       try {
         return readFileSync(path, 'utf8');

@@ -1,8 +1,9 @@
 /** The user's terminal while a container's tty is attached: raw input, and the container's tty as big as it is. */
 import { spawnSync } from 'node:child_process';
-import { isatty, ReadStream, WriteStream } from 'node:tty';
+import { isatty, ReadStream } from 'node:tty';
 import type { ApiClient } from '../api/api-client.ts';
 import { CliError } from '../cli-error.ts';
+import { terminalSize } from '../output/terminal-size.ts';
 
 /** Docker's check before it attaches stdin to a tty. Throws CliError. */
 export function checkInputIsTerminal(): void {
@@ -29,13 +30,6 @@ export function openRawTerminal(): RawTerminal {
   // Whatever ends the process, the user's shell gets a usable terminal.
   process.on('exit', restore);
   return { input: stream, restore };
-}
-
-/** Rows and columns of the terminal behind stdout, null where there is none. */
-export function terminalSize(): { readonly rows: number; readonly columns: number } | null {
-  if (!isatty(1)) return null;
-  const [columns, rows] = new WriteStream(1).getWindowSize();
-  return rows > 0 && columns > 0 ? { rows, columns } : null;
 }
 
 /**
