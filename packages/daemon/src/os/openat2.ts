@@ -1,8 +1,10 @@
 /** openat2(2): opening a path that someone else controls. */
-import { checked, libc } from './libc.ts';
+import koffi from 'koffi';
+import { libc, SystemCallError } from './libc.ts';
 
 const SYS_OPENAT2 = 437;
 const OPEN_HOW_BYTES = 24;
+const NUL = Buffer.alloc(1);
 
 const syscallOpenat2 = libc.func(
   'long syscall(long number, long dirFd, const uint8_t *path, const uint8_t *how, long size)',
@@ -31,15 +33,18 @@ export interface Openat2Options {
  * Opens a path beneath a directory; the descriptor is close-on-exec.
  * @throws SystemCallError: ENOENT, ENOTDIR, ELOOP (a symlink where none may be), EXDEV (the path leads out) and so on.
  */
-export function openat2({ dirFd, path, flags, resolve }: Openat2Options): number {
+export function openat2(options: Openat2Options): number {
+  const result = tryOpenat2(options);
+  if (result >= 0) return result;
+  throw new SystemCallError('openat2', -result, options.path.toString('latin1'));
+}
+
+/** As `openat2`, but returns the negative errno: for lookups where a missing name is nothing unusual. */
+export function tryOpenat2({ dirFd, path, flags, resolve }: Openat2Options): number {
   const how = Buffer.alloc(OPEN_HOW_BYTES);
   how.writeBigUInt64LE(BigInt(flags | O_CLOEXEC), 0);
   how.writeBigUInt64LE(BigInt(resolve), 16);
-  const bytes = Buffer.isBuffer(path) ? path : Buffer.from(path);
-  const terminated = Buffer.concat([bytes, Buffer.alloc(1)]);
-  return checked(
-    'openat2',
-    syscallOpenat2(SYS_OPENAT2, dirFd, terminated, how, OPEN_HOW_BYTES),
-    bytes.toString('latin1'),
-  );
+  const terminated = Buffer.concat([Buffer.isBuffer(path) ? path : Buffer.from(path), NUL]);
+  const result = syscallOpenat2(SYS_OPENAT2, dirFd, terminated, how, OPEN_HOW_BYTES);
+  return result >= 0 ? result : -koffi.errno();
 }

@@ -4,28 +4,29 @@
  * the kernel, and opens nothing but directories and regular files.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { TsdError } from '@tsd/shared/errors';
 import { SystemCallError } from '../os/libc.ts';
 import {
   O_PATH,
-  openat2,
   RESOLVE_BENEATH,
   RESOLVE_NO_MAGICLINKS,
   RESOLVE_NO_SYMLINKS,
   RESOLVE_NO_XDEV,
+  tryOpenat2,
 } from '../os/openat2.ts';
 import { readLink } from '../os/read-link.ts';
 import { getXattr } from '../os/xattr.ts';
 
 const MAX_SYMLINK_HOPS = 8;
 const MAX_PATH_BYTES = 4096;
-/** passwd(5) and group(5) of most images fit. */
-const FIRST_READ_BYTES = 4096;
+/** ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP. */
+const NOT_THERE: ReadonlySet<number> = new Set([2, 20, 36, 40]);
 const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
 
 export interface LayeredRead {
   /** The container's upper directory; null, or a missing one, where nothing has been written yet. */
   readonly upperPath: string | null;
-  /** Directories or detached mounts, the bottom layer first. */
+  /** Directories or detached mounts, the bottom layer first, as LayerMounts leases them: overlayfs knows no opaque root. */
   readonly layerDescriptors: readonly number[];
   /** Within the root; a leading slash makes no difference. */
   readonly path: string;
@@ -35,7 +36,7 @@ export interface LayeredRead {
 /**
  * The content of a regular file, symlinks followed within the root (8 at most); null where there is no such file: missing,
  * whited out, a directory or device, a link that leads nowhere or round in circles.
- * @throws RangeError: larger than `maxBytes`. @throws SystemCallError: input/output errors.
+ * @throws TsdError bad_parameter: larger than `maxBytes`. @throws SystemCallError: input/output errors.
  */
 export function readFileInLayers({ upperPath, layerDescriptors, path, maxBytes }: LayeredRead): Buffer | null {
   const upper = upperPath === null ? null : openDirectory(upperPath);
@@ -67,7 +68,7 @@ class Lookup {
     const pending = Buffer.from(path).toString('latin1').split('/').reverse();
     /** The path so far, and for each of its directories the roots whose directories are merged there. */
     const trail: { readonly name: string; readonly roots: readonly number[] }[] = [];
-    let merged = this.mergedRoot();
+    let merged = this.roots;
     let hops = 0;
     for (let name = pending.pop(); name !== undefined; name = pending.pop()) {
       if (name === '' || name === '.') continue;
@@ -87,7 +88,7 @@ class Lookup {
         const target = result.found.target.toString('latin1');
         if (target.startsWith('/')) {
           trail.length = 0;
-          merged = this.mergedRoot();
+          merged = this.roots;
         }
         pending.push(...target.split('/').reverse());
       } else {
@@ -96,11 +97,6 @@ class Lookup {
       }
     }
     return null;
-  }
-
-  private mergedRoot(): readonly number[] {
-    const opaque = this.roots.findIndex((root) => isOpaque(root, '.'));
-    return opaque < 0 ? this.roots : this.roots.slice(0, opaque + 1);
   }
 
   /** The topmost of a name, and for a directory the roots that take part in it. */
@@ -122,23 +118,21 @@ const DIRECTORY: Found = { kind: 'directory', opaque: false };
 
 /** Null where the layer has nothing under the path. A whiteout is `other`: it hides, and cannot be read. */
 function inspect(root: number, path: string): Found | null {
+  const directory = openBeneath(root, path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  if (directory !== null) {
+    try {
+      return { kind: 'directory', opaque: getXattr(directory, 'trusted.overlay.opaque', 16)?.toString() === 'y' };
+    } finally {
+      closeSync(directory);
+    }
+  }
   const fd = openBeneath(root, path, O_PATH | constants.O_NOFOLLOW);
   if (fd === null) return null;
   try {
     const status = fstatSync(fd);
-    if (status.isDirectory()) return { kind: 'directory', opaque: isOpaque(root, path) };
     if (status.isSymbolicLink()) return { kind: 'symlink', target: readLink(fd) };
+    // A directory that has only just come is passed over: it has nothing in it yet.
     return { kind: status.isFile() ? 'file' : 'other' };
-  } finally {
-    closeSync(fd);
-  }
-}
-
-function isOpaque(root: number, path: string): boolean {
-  const fd = openBeneath(root, path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-  if (fd === null) return false;
-  try {
-    return getXattr(fd, 'trusted.overlay.opaque', 16)?.toString() === 'y';
   } finally {
     closeSync(fd);
   }
@@ -162,30 +156,25 @@ function readRegularFile(root: number, path: string, maxBytes: number): Buffer |
 }
 
 function readBounded(fd: number, path: string, maxBytes: number): Buffer {
-  // The size may change under our hands, so it is not asked for: the buffer grows, to one byte more than allowed.
-  let buffer = Buffer.allocUnsafe(Math.min(FIRST_READ_BYTES, maxBytes + 1));
+  // The size is only a hint, for it may change under our hands: one byte more shows whether that is all.
+  let buffer: Buffer = Buffer.allocUnsafe(Math.min(fstatSync(fd).size, maxBytes) + 1);
   let length = 0;
   for (;;) {
     const bytes = readSync(fd, buffer, length, buffer.length - length, null);
-    if (bytes === 0) break;
+    if (bytes === 0) return buffer.subarray(0, length);
     length += bytes;
-    if (length > maxBytes) throw new RangeError(`/${path} in the container's root is larger than ${maxBytes} bytes`);
-    if (length === buffer.length) {
-      buffer = Buffer.concat([buffer, Buffer.allocUnsafe(Math.min(length, maxBytes + 1 - length))]);
-    }
+    if (length > maxBytes)
+      throw new TsdError('bad_parameter', `/${path} in the container's root is larger than ${maxBytes} bytes`);
+    if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(length * 2, maxBytes + 1));
   }
-  return Buffer.from(buffer.subarray(0, length));
 }
 
+/** Null where there is no such name, or not of the kind asked for. A name may vanish or change while a container runs. */
 function openBeneath(root: number, path: string, flags: number): number | null {
-  try {
-    return openat2({ dirFd: root, path: Buffer.from(path, 'latin1'), flags, resolve: RESOLVE });
-  } catch (error) {
-    // A name may vanish or change its kind while a container runs; then it is not there.
-    if (error instanceof SystemCallError && ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG'].includes(error.code))
-      return null;
-    throw error;
-  }
+  const result = tryOpenat2({ dirFd: root, path: Buffer.from(path, 'latin1'), flags, resolve: RESOLVE });
+  if (result >= 0) return result;
+  if (NOT_THERE.has(-result)) return null;
+  throw new SystemCallError('openat2', -result, path);
 }
 
 function openDirectory(path: string): number | null {
