@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { ApiError, ConnectionLostError, cannotConnect } from './api-error.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ResponseHead, ResponseParser } from './response-parser.ts';
+import { writable } from './socket-writable.ts';
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
@@ -278,18 +279,6 @@ async function sendChunks(socket: Socket, stream: AsyncIterable<Uint8Array>, ans
     if (!more) await writable(socket);
   }
   if (!answered() && !socket.destroyed) socket.write('0\r\n\r\n');
-}
-
-function writable(socket: Socket): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      socket.off('drain', done);
-      socket.off('close', done);
-      resolve();
-    };
-    socket.on('drain', done);
-    socket.on('close', done);
-  });
 }
 
 function hijackedStream(socket: Socket, head: ResponseHead, rest: Buffer): HijackedStream {

@@ -69,10 +69,6 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   if (!detached) {
     const { AttachStdin, Tty } = request.body;
     if (AttachStdin && Tty) (await import('../session/raw-terminal.ts')).checkInputIsTerminal();
-    // The stream and the wait need connections of their own: the daemon accepts them while it creates the container.
-    context.client.preconnect();
-    context.client.preconnect();
-    context.client.preconnect();
   }
   try {
     if (detached) return await runDetached(context, flags, request);

@@ -1,6 +1,7 @@
 /** The streams of one attached container: frames or a raw tty to stdout and stderr, stdin to the container. */
 import { createFrameDecoder, STREAM_STDERR, STREAM_SYSTEM_ERROR } from '@tsd/shared/stream-framing';
 import type { HijackedStream } from '../api/api-client.ts';
+import { writable } from '../api/socket-writable.ts';
 import { CliError } from '../cli-error.ts';
 import type { Output } from '../output/output.ts';
 import { createDetachDetector } from './detach-keys.ts';
@@ -82,12 +83,7 @@ async function copyInput(
   for await (const chunk of input) {
     if (socket.destroyed || socket.writableEnded) return false;
     const { pass, detached } = detector?.push(chunk) ?? { pass: chunk, detached: false };
-    if (pass.length > 0 && !socket.write(pass)) {
-      await new Promise<void>((resolve) => {
-        socket.once('drain', resolve);
-        socket.once('close', resolve);
-      });
-    }
+    if (pass.length > 0 && !socket.write(pass)) await writable(socket);
     if (detached) return true;
   }
   if (!socket.destroyed) socket.end();

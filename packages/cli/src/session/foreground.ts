@@ -27,9 +27,17 @@ export interface ForegroundOptions {
 export async function startForeground(context: CommandContext, options: ForegroundOptions): Promise<number> {
   const { client } = context;
   let id: string | undefined;
-  const stopSignals = options.signalProxy ? forwardSignals(client, () => id, context.stderr) : noop;
+  let stopSignals = noop;
   try {
-    const created = await options.create();
+    const creating = options.create();
+    // It is awaited below; until then its failure is not an unhandled one.
+    creating.catch(noop);
+    // What follows can be done while the daemon works: first let the request leave.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (options.signalProxy) stopSignals = forwardSignals(client, () => id, context.stderr);
+    client.preconnect();
+    client.preconnect();
+    const created = await creating;
     const condition: WaitCondition = options.autoRemove ? 'removed' : 'next-exit';
     const [attachment, exit] = await Promise.all([
       openAttachment(context, { containerId: created, ...options }),
@@ -38,7 +46,6 @@ export async function startForeground(context: CommandContext, options: Foregrou
     id = created;
     try {
       const session = attachment.run();
-      // It is awaited below; until then its failure is not an unhandled one.
       session.catch(noop);
       await start(context, created, options.autoRemove ? exit.exitCode : undefined);
       attachment.started();
