@@ -19,6 +19,7 @@ const missing =
       ? 'the guest is an x86-64 machine'
       : [QEMU, '/usr/bin/mmdebstrap', '/sbin/mke2fs'].find((path) => !existsSync(path));
 
+t.setTimeout(DEADLINE_MS * 2);
 t.test(
   'the guest',
   { skip: missing === undefined ? false : `missing: ${missing}`, timeout: DEADLINE_MS * 2 },

@@ -1,11 +1,13 @@
 #!/bin/sh
 # Runs inside the guest (see make-disk.sh) and prints TAP: tsd as a systemd service, on cgroup v2, with AppArmor.
 number=0
+failed=0
 check() { # check NAME EXPECTED ACTUAL
   number=$((number + 1))
   if [ "$2" = "$3" ]; then
     echo "ok $number - $1"
   else
+    failed=$((failed + 1))
     echo "not ok $number - $1"
     printf '%s\n' "wanted: $2" "found:  $3" | sed 's/^/# /'
   fi
@@ -21,7 +23,7 @@ cp /bin/busybox /tmp/busybox/bin/busybox
 for applet in sh cat sleep id true head mknod tail grep echo dd; do ln -sf busybox "/tmp/busybox/bin/$applet"; done
 echo 'root:x:0:0:root:/root:/bin/sh' >/tmp/busybox/etc/passwd
 tar -C /tmp/busybox -cf /tmp/busybox.tar .
-tsdctl import /tmp/busybox.tar busybox >/dev/null
+tsdctl import /tmp/busybox.tar busybox >/dev/null 2>&1
 
 run='tsdctl run --rm --network none'
 check 'memory.max' 104857600 "$($run --memory 100M busybox cat /sys/fs/cgroup/memory.max 2>&1)"
@@ -31,7 +33,7 @@ check 'cpu.weight is set for --cpu-shares' 0 "$($run --cpu-shares 512 busybox sh
 check 'pids.max' 50 "$($run --pids-limit 50 busybox cat /sys/fs/cgroup/pids.max 2>&1)"
 check 'cpuset.cpus' 1 "$($run --cpuset-cpus 1 busybox cat /sys/fs/cgroup/cpuset.cpus 2>&1)"
 check 'the container sees its cgroup as the root' '0::/' "$($run busybox cat /proc/self/cgroup 2>&1)"
-check 'the cgroup tree is read-only' 1 "$($run busybox sh -c 'echo 1 >/sys/fs/cgroup/pids.max 2>/dev/null; echo $?' 2>&1)"
+check 'the cgroup tree is read-only' 1 "$($run busybox sh -c '(echo 1 >/sys/fs/cgroup/pids.max) 2>/dev/null; echo $?' 2>&1)"
 
 tsdctl run --name oom --network none --memory 64M --memory-swap 64M busybox tail /dev/zero >/dev/null 2>&1
 check 'an OOM kill exits with 137' 137 "$?"
@@ -57,5 +59,6 @@ check 'no container is left' '' "$(tsdctl ps -aq)"
 systemctl stop tsd.service
 check 'no cgroup of a container is left' '' "$(find /sys/fs/cgroup -type d -path '*tsd*' -regex '.*/[0-9a-f]+' | head -3)"
 check 'no mount is left' '' "$(grep -E 'erofs|overlay' /proc/mounts)"
+[ "$failed" = 0 ] || journalctl -u tsd.service --no-pager | tail -40 | sed 's/^/# /'
 echo "1..$number"
 echo 'GUEST DONE'

@@ -27,8 +27,8 @@ mkdir -p "$out/root/opt/tsd"
 tar -C "$checkout" --exclude=./.git --exclude=./build --exclude='./node_modules/typescript' \
   --exclude='./node_modules/@biomejs' --exclude='./node_modules/@turbo' --exclude='./node_modules/turbo' \
   --exclude='./node_modules/@esbuild' --exclude='./.tap' --exclude='./.turbo' -cf - . | tar -xf - -C "$out/root/opt/tsd"
-ln -s /opt/tsd/bin/tsd "$out/root/usr/bin/tsd"
-ln -s /opt/tsd/bin/tsdctl "$out/root/usr/bin/tsdctl"
+ln -s /opt/tsd/bin/tsd "$out/root/usr/local/bin/tsd"
+ln -s /opt/tsd/bin/tsdctl "$out/root/usr/local/bin/tsdctl"
 cp "$checkout"/systemd/*.service "$out/root/etc/systemd/system/"
 for unit in "$checkout"/systemd/*.socket; do
   [ -e "$unit" ] && cp "$unit" "$out/root/etc/systemd/system/"
@@ -41,9 +41,8 @@ After=multi-user.target
 [Service]
 Type=oneshot
 Environment=PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/ttyS0
+StandardOutput=file:/dev/ttyS0
+StandardError=file:/dev/ttyS0
 ExecStart=-/bin/sh /opt/tsd/test/guest/checks.sh
 ExecStart=systemctl poweroff --force --force
 [Install]
@@ -51,6 +50,8 @@ WantedBy=default.target
 UNIT
 mkdir -p "$out/root/etc/systemd/system/default.target.wants"
 ln -sf ../tsd-guest.service "$out/root/etc/systemd/system/default.target.wants/tsd-guest.service"
+# The serial line is for the checks alone.
+ln -sf /dev/null "$out/root/etc/systemd/system/serial-getty@ttyS0.service"
 echo '/dev/vda / ext4 rw 0 0' >"$out/root/etc/fstab"
 rm -f "$out/disk.img"
 mke2fs -q -t ext4 -d "$out/root" "$out/disk.img" 3G

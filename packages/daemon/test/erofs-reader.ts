@@ -29,9 +29,13 @@ const PREFIXES: Record<number, string> = {
 export function readErofs(image: Buffer, devices: readonly Buffer[]): ReadInode {
   if (image.readUInt32LE(1024) !== 0xe0f5e1e2) throw new Error('magic');
   const blockBytes = 1 << (image[1036] as number);
-  if (image.length !== image.readUInt32LE(1060) * blockBytes) throw new Error('size is not the number of blocks');
+  const imageBytes = image.readUInt32LE(1060) * blockBytes;
+  if (image.length < imageBytes || image.length >= imageBytes + 4096) throw new Error('size is not the number of blocks');
+  if (image.subarray(imageBytes).some((byte) => byte !== 0)) throw new Error('the last page is not filled with zeros');
   if (image.readUInt32LE(1064) !== 0) throw new Error('metadata block');
   const seen = new Map<number, ReadInode>();
+  /** Directories to be read: not by recursion, for trees can be deep. */
+  const pending: { directory: ReadInode; parent: number }[] = [];
 
   const content = (at: number, size: number, layout: number, bodyEnd: number): Buffer => {
     const union = image.readUInt32LE(at + 16);
@@ -133,12 +137,16 @@ export function readErofs(image: Buffer, devices: readonly Buffer[]): ReadInode 
       children: new Map(),
     };
     seen.set(number, result);
-    if (type === 4) for (const [name, child] of children(data, number, parent)) result.children.set(name, child);
+    if (type === 4) pending.push({ directory: result, parent });
     return result;
   };
 
   const root = image.readUInt16LE(1038);
   const tree = inode(root, root);
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    const { directory, parent } = next;
+    for (const [name, child] of children(directory.data, directory.number, parent)) directory.children.set(name, child);
+  }
   if (Number(image.readBigUInt64LE(1040)) !== seen.size) throw new Error('number of inodes');
   return tree;
 }
