@@ -23,6 +23,24 @@ const messageHeader = koffi.struct({
 });
 const sendmsg = libc.func('sendmsg', 'long', ['int', koffi.pointer(messageHeader), 'int']);
 
+/** sendmsg(2) without waiting. Returns the number of bytes taken, 0 where the socket's buffer is full. */
+function send(socket: number, bytes: Uint8Array, control: Buffer | null): number {
+  const header = {
+    name: null,
+    nameLength: 0,
+    vectors: [{ base: bytes, length: bytes.length }],
+    vectorCount: 1,
+    control,
+    controlLength: control?.length ?? 0,
+    flags: 0,
+  };
+  const sent: number = sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent >= 0) return sent;
+  const errno = koffi.errno();
+  if (errnoName(errno) === 'EAGAIN') return 0;
+  throw new SystemCallError('sendmsg', errno);
+}
+
 /**
  * Sends bytes with a descriptor on the first of them, without waiting. Returns how many bytes were taken; the descriptor
  * went along if that is not 0. Returns 0 where the socket's buffer is full.
@@ -35,18 +53,10 @@ export function sendDescriptor(socket: number, descriptor: number, bytes: Uint8A
   control.writeInt32LE(SOL_SOCKET, 8);
   control.writeInt32LE(SCM_RIGHTS, 12);
   control.writeInt32LE(descriptor, 16);
-  const header = {
-    name: null,
-    nameLength: 0,
-    vectors: [{ base: bytes, length: bytes.length }],
-    vectorCount: 1,
-    control,
-    controlLength: control.length,
-    flags: 0,
-  };
-  const sent: number = sendmsg(socket, header, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent >= 0) return sent;
-  const errno = koffi.errno();
-  if (errnoName(errno) === 'EAGAIN') return 0;
-  throw new SystemCallError('sendmsg', errno);
+  return send(socket, bytes, control);
+}
+
+/** Sends bytes without waiting. Returns how many were taken, 0 where the socket's buffer is full. Throws as above. */
+export function sendBytes(socket: number, bytes: Uint8Array): number {
+  return send(socket, bytes, null);
 }

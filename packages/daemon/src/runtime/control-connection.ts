@@ -1,8 +1,9 @@
 /** One connection to a supervisor: frames out, messages in. The rules are in packages/launcher/PROTOCOL.md, section 3. */
 import { Socket } from 'node:net';
+import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SystemCallError } from '../os/libc.ts';
-import { sendDescriptor } from '../os/send-descriptor.ts';
+import { sendBytes, sendDescriptor } from '../os/send-descriptor.ts';
 import {
   type AttachFrame,
   encodeAttach,
@@ -28,7 +29,7 @@ interface PendingReply {
 }
 
 export interface ControlConnection {
-  start(): void;
+  start(): Promise<void>;
   /** `sent`: the frame is on its way, frames that follow come after it. `done`: the supervisor has answered. */
   attach(descriptor: number, frame: Omit<AttachFrame, 'requestId'>): { sent: Promise<void>; done: Promise<void> };
   signal(signalNumber: number): Promise<void>;
@@ -37,14 +38,20 @@ export interface ControlConnection {
   close(): void;
 }
 
-/** Takes over a connected stream socket. */
+/** A request that gets no answer any more: the supervisor ends with its process. */
+function supervisorGone(request: string): SystemCallError {
+  return new SystemCallError(`supervisor: ${request}`, constants.errno.ESRCH);
+}
+
+/** Takes over a connected stream socket. Requests reject with SystemCallError: the supervisor's errno, or ESRCH without it. */
 export function openControlConnection(descriptor: number, events: ConnectionEvents): ControlConnection {
-  const socket = new Socket({ fd: descriptor, readable: true, writable: true });
+  const socket = new Socket({ fd: descriptor, readable: true, writable: false });
   const decoder = new SupervisorMessageDecoder();
   const pending = new Map<number, PendingReply>();
   let nextRequestId = 1;
   let failure: Error | null = null;
   let closed = false;
+  let lastSend: Promise<void> = Promise.resolve();
 
   const receive = (message: SupervisorMessage): void => {
     if (message.type !== 'reply') {
@@ -71,63 +78,74 @@ export function openControlConnection(descriptor: number, events: ConnectionEven
   socket.on('close', () => {
     closed = true;
     for (const { request, reject } of pending.values()) {
-      reject(new Error(`supervisor: ${request}: the connection is closed`));
+      reject(supervisorGone(request));
     }
     pending.clear();
     events.onClose(failure);
   });
 
-  const expectReply = (request: string, send: (requestId: number) => void | Promise<void>): Promise<Buffer> => {
-    if (closed) return Promise.reject(new Error(`supervisor: ${request}: the connection is closed`));
+  const expectReply = (request: string, send: (requestId: number) => Promise<void>): Promise<Buffer> => {
+    if (closed) return Promise.reject(supervisorGone(request));
     const requestId = nextRequestId;
     nextRequestId = (nextRequestId + 1) >>> 0;
     return new Promise<Buffer>((resolve, reject) => {
       pending.set(requestId, { request, resolve, reject });
-      Promise.resolve(send(requestId)).catch((error: unknown) => {
+      // A write fails where the other end is gone; what it said before still comes.
+      send(requestId).catch(() => {
         pending.delete(requestId);
-        reject(error instanceof Error ? error : new Error(String(error)));
+        reject(supervisorGone(request));
       });
     });
   };
 
-  /** The descriptor must travel with the frame's first byte, after everything that Node still holds back. */
-  const sendWithDescriptor = async (attached: number, frame: Buffer): Promise<void> => {
-    for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 50)) {
-      if (closed) throw new Error('supervisor: attach: the connection is closed');
-      if (socket.writableLength === 0) {
-        const sent = sendDescriptor(descriptor, attached, frame);
-        if (sent > 0) {
-          if (sent < frame.length) socket.write(frame.subarray(sent));
-          return;
-        }
-      }
-      // The supervisor has not read yet; there is no event for room on a socket that Node is not writing to.
+  /**
+   * One frame after the other, a descriptor with its frame's first byte. Not through Node's stream: that closes itself when a
+   * write fails, and the exit report that the supervisor sent before it went would be lost unread.
+   */
+  const send = (frame: Buffer, attached?: number): Promise<void> => {
+    const sent = lastSend.then(() => sendWhole(frame, attached));
+    lastSend = sent.catch(() => undefined);
+    return sent;
+  };
+
+  const sendWhole = async (frame: Buffer, attached: number | undefined): Promise<void> => {
+    let pauseMs = 1;
+    for (let offset = 0; offset < frame.length; ) {
+      if (closed || socket.destroyed) throw supervisorGone('send');
+      const rest = frame.subarray(offset);
+      const taken =
+        offset === 0 && attached !== undefined
+          ? sendDescriptor(descriptor, attached, rest)
+          : sendBytes(descriptor, rest);
+      offset += taken;
+      if (taken > 0) continue;
+      // A frame larger than the socket's buffer (input that came with an attach), and the supervisor has not read yet: Node
+      // tells of room only to those who write through it.
       await delay(pauseMs);
+      pauseMs = Math.min(pauseMs * 2, 50);
     }
   };
 
+  const request = (name: string, encode: (requestId: number) => Buffer): Promise<Buffer> =>
+    expectReply(name, (requestId) => send(encode(requestId)));
+
   return {
-    start: () => {
-      socket.write(encodeStart());
-    },
+    start: () => send(encodeStart()),
     attach: (attached, frame) => {
       let sent: Promise<void> = Promise.resolve();
       const done = expectReply('attach', (requestId) => {
-        sent = sendWithDescriptor(attached, encodeAttach({ ...frame, requestId }));
+        sent = send(encodeAttach({ ...frame, requestId }), attached);
         return sent;
       }).then(() => undefined);
       return { sent, done };
     },
     signal: async (signal) => {
-      await expectReply(
-        'signal',
-        (requestId) => void socket.write(encodeSignal({ requestId, signal, wholeGroup: false })),
-      );
+      await request('signal', (requestId) => encodeSignal({ requestId, signal, wholeGroup: false }));
     },
     resize: async (rows, columns) => {
-      await expectReply('resize', (requestId) => void socket.write(encodeResize({ requestId, rows, columns })));
+      await request('resize', (requestId) => encodeResize({ requestId, rows, columns }));
     },
-    status: () => expectReply('status', (requestId) => void socket.write(encodeStatus({ requestId }))),
+    status: () => request('status', (requestId) => encodeStatus({ requestId })),
     close: () => socket.destroy(),
   };
 }

@@ -64,7 +64,7 @@ async function launch(executable: number, plan: LaunchPlan, options: LaunchOptio
   }
   try {
     await Promise.all(attached.map(({ sent }) => sent));
-    connection.start();
+    await connection.start();
     return await started;
   } catch (error) {
     connection.close();

@@ -93,7 +93,8 @@ export function followSupervisor(
 
 /**
  * Reconnects to the supervisor behind a container's control socket, after a restart of the daemon.
- * @throws SystemCallError ENOENT or ECONNREFUSED where there is none any more: the exit file tells how it ended.
+ * @throws SystemCallError ENOENT or ECONNREFUSED where there is none any more, Error where it closes the connection because
+ *   it is about to go: the exit file tells how it ended.
  */
 export async function connectSupervisor(socketPath: string): Promise<Supervisor> {
   const silent = (): void => undefined;
