@@ -30,7 +30,8 @@ export function readErofs(image: Buffer, devices: readonly Buffer[]): ReadInode 
   if (image.readUInt32LE(1024) !== 0xe0f5e1e2) throw new Error('magic');
   const blockBytes = 1 << (image[1036] as number);
   const imageBytes = image.readUInt32LE(1060) * blockBytes;
-  if (image.length < imageBytes || image.length >= imageBytes + 4096) throw new Error('size is not the number of blocks');
+  if (image.length < imageBytes || image.length >= imageBytes + 4096)
+    throw new Error('size is not the number of blocks');
   if (image.subarray(imageBytes).some((byte) => byte !== 0)) throw new Error('the last page is not filled with zeros');
   if (image.readUInt32LE(1064) !== 0) throw new Error('metadata block');
   const seen = new Map<number, ReadInode>();
