@@ -1,6 +1,6 @@
 /** One pass over a layer's stream: digests, decompression, the uncompressed tar on disk, its EROFS image. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
@@ -14,8 +14,6 @@ import { TarParser } from './tar/tar-parser.ts';
 
 /** File names in a layer's directory. */
 export const TAR_FILE = 'layer.tar';
-/** The smallest page of any architecture that tsd runs on. */
-const PAGE_BYTES = 4096;
 
 export const EROFS_FILE = 'layer.erofs';
 
@@ -201,8 +199,6 @@ function writeErofs(tree: LayerTree, directory: string, tarSizeBytes: number, uu
     for (const piece of encodeErofsImage(tree, { placement: indexPlacement({ tarSizeBytes, readTar }), uuid })) {
       for (let done = 0; done < piece.length; ) done += writeSync(image, piece, done);
     }
-    // The kernel reads the image by page, and since Linux 7 refuses a page that the file holds only in part.
-    ftruncateSync(image, Math.ceil(fstatSync(image).size / PAGE_BYTES) * PAGE_BYTES);
     fsyncSync(image);
   } finally {
     closeSync(image);

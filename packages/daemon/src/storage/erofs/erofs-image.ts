@@ -51,13 +51,19 @@ export interface ErofsImageOptions {
  */
 export function* encodeErofsImage(tree: LayerTree, { placement, uuid }: ErofsImageOptions): Generator<Buffer> {
   const layout = layOutErofs(tree, placement);
-  yield encodeHead(layout, placement, uuid);
-  yield* encodeInodes(layout, placement);
-  yield* encodeData(layout, placement);
+  let bytes = 0;
+  for (const encode of [encodeHead, encodeInodes, encodeData]) {
+    for (const piece of encode(layout, placement, uuid)) {
+      bytes += piece.length;
+      yield piece;
+    }
+  }
+  const totalBytes = layout.totalBlocks * layout.blockBytes;
+  if (bytes < totalBytes) yield Buffer.alloc(totalBytes - bytes);
 }
 
 /** Super block and device table. */
-function encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Array): Buffer {
+function* encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Array): Generator<Buffer> {
   const { blockBytes } = layout;
   const devices = placement.deviceSizesBytes;
   const head = Buffer.alloc(metadataOffset(blockBytes, devices.length));
@@ -75,7 +81,7 @@ function encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8Ar
   devices.forEach((sizeBytes, i) => {
     head.writeUInt32LE(Math.ceil(sizeBytes / blockBytes), at + SUPER_BLOCK_BYTES + i * DEVICE_SLOT_BYTES + 64);
   });
-  return head;
+  yield head;
 }
 
 /** Inodes with their attributes, chunk indexes and inline data, up to the block where the data begins. */

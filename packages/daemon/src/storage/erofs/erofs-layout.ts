@@ -19,6 +19,9 @@ import { type LayerInode, S_IFLNK, S_IFMT, S_IFREG } from './layer-inode.ts';
 import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
 
+/** The kernel reads an image by page, and since Linux 7 refuses a page that the file holds only in part. */
+const PAGE_BYTES = 4096;
+
 export interface PlacedDirectory {
   readonly parent: LayerInode;
   /** Sorted, `.` and `..` included. */
@@ -43,6 +46,7 @@ export interface ErofsLayout {
   readonly copied: ReadonlyMap<LayerInode, FileChunks>;
   /** First byte after the inodes: directory blocks, long symlinks and copied chunks follow, in the inodes' order. */
   readonly dataOffset: number;
+  /** Whole pages: see PAGE_BYTES. */
   readonly totalBlocks: number;
 }
 
@@ -154,7 +158,7 @@ class InodePlacer {
       this.firstBlocks[i] = block;
       block += blocks;
     }
-    return block;
+    return roundUp(block, PAGE_BYTES / this.blockBytes);
   }
 }
 
