@@ -2,7 +2,7 @@
  * The runtime alone, without the daemon: plans run by the launcher on the real kernel. What needs cgroup version 2 runs on a
  * hybrid host's version 2 tree, so that its way of entering, its mounts and its device program are tested there too.
  */
-import { chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -40,6 +40,7 @@ const launcher = createLauncher({
   launcherPath: resolve(import.meta.dirname, '../packages/launcher/build/tsd-launch'),
 });
 const compileSeccomp = createSeccompCompiler();
+const DEFAULT_PROFILE = resolve(import.meta.dirname, '../packages/daemon/src/runtime/default-seccomp.json');
 const { diffId } = await layerStore.ingest(Readable.from([busyboxLayer()]), { compression: 'none' });
 
 t.teardown(async () => {
@@ -189,6 +190,25 @@ t.test('what cannot start leaves nothing but its cgroups, which are removed', as
   if (host.cgroups === null) return;
   for (const id of listContainerCgroups(host.cgroups)) await removeContainerCgroups(host.cgroups, id);
   t.same(listContainerCgroups(host.cgroups), []);
+});
+
+t.test('a seccomp profile need not allow what the launcher itself uses', async (t) => {
+  const profile = JSON.parse(readFileSync(DEFAULT_PROFILE, 'utf8')) as { syscalls: { names: string[] }[] };
+  const newer = new Set(['close_range', 'openat2', 'clone3', 'pidfd_open', 'pidfd_send_signal', 'faccessat2']);
+  for (const rule of profile.syscalls) rule.names = rule.names.filter((name) => !newer.has(name));
+  const seccomp = `seccomp=${JSON.stringify(profile)}`;
+  for (const options of [[seccomp], [seccomp, 'no-new-privileges']]) {
+    for (const Init of [false, true]) {
+      const script = 'grep ^Seccomp: /proc/self/status; echo by name >/dev/stdout; ls /proc/1/fd 2>/dev/null | wc -l';
+      const { supervisor, output, id } = await launch(
+        { ...shell(script), User: '1000:1000' },
+        { SecurityOpt: options, Init },
+      );
+      t.match((await output).split('\n'), [/^Seccomp:\s+2$/, 'by name', '3'], options.slice(1).join());
+      t.match(await supervisor.exited, { kind: 'exited', code: 0 });
+      if (host.cgroups !== null) await removeContainerCgroups(host.cgroups, id);
+    }
+  }
 });
 
 t.test('left-over processes are killed with their cgroups', { skip: host.cgroups === null }, async (t) => {

@@ -5,7 +5,7 @@
 
 #include "failure.h"
 
-enum baton { BATON_GO = 1, BATON_BACK, BATON_WARNING, BATON_FAILED, BATON_UNSHARED };
+enum baton { BATON_GO = 1, BATON_BACK, BATON_WARNING, BATON_FAILED, BATON_UNSHARED, BATON_EXEC };
 
 struct baton_message {
     uint32_t kind;

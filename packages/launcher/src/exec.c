@@ -32,11 +32,23 @@ static int make_empty_stdin(void)
     return move_descriptor(ends[0], CHILD_STDIN_FD);
 }
 
-/* A table of its own with the stdio on 0-2 and, until exec closes them, the baton and the launcher's image. */
-static int take_own_descriptors(bool tty)
+/* A table of its own with the stdio on 0-2 and, until exec closes them, the baton, the launcher's pidfd and its image. Once. */
+int take_own_descriptors(struct launch *launch)
 {
-    if (close_range(FIRST_HOST_FD, ~0U, CLOSE_RANGE_UNSHARE) < 0)
+    bool tty = launch->plan->supervisor.tty, open_stdin = launch->plan->supervisor.open_stdin;
+
+    if (launch->own_descriptors)
+        return 0;
+    if (make_stdio(launch) < 0)
         return -1;
+    set_detail("stdin", NULL);
+    if (!open_stdin && !tty && make_empty_stdin() < 0)
+        return -1;
+    set_detail("descriptors", NULL);
+    if (close_range(FIRST_HOST_FD, LAUNCHER_PIDFD - 1, CLOSE_RANGE_UNSHARE) < 0 ||
+        close_range(LAUNCHER_PIDFD + 1, ~0U, 0) < 0)
+        return -1;
+    launch->own_descriptors = true;
     if (send_baton(CHILD_BATON_FD, BATON_UNSHARED, NULL) < 0)
         return -1;
     if (setsid() < 0 && errno != EPERM)
@@ -46,7 +58,10 @@ static int take_own_descriptors(bool tty)
     for (int fd = 0; fd <= 2; fd++)
         if (dup2(tty ? CHILD_STDIN_FD : CHILD_STDIN_FD + fd, fd) < 0)
             return -1;
-    return close_range(CONTROL_FD, CHILD_STDERR_FD, 0);
+    if (close_range(CONTROL_FD, CHILD_STDERR_FD, 0) < 0)
+        return -1;
+    clear_detail();
+    return 0;
 }
 
 static int reset_signals(void)
@@ -128,15 +143,10 @@ static int exec_init(char **argv, char **env)
 
 int step_exec(struct launch *launch, const struct step *step)
 {
-    const struct supervisor_plan *supervisor = &launch->plan->supervisor;
-
-    if (make_stdio(launch) < 0)
-        return -1;
-    set_detail("stdin", NULL);
-    if (!supervisor->open_stdin && !supervisor->tty && make_empty_stdin() < 0)
+    if (take_own_descriptors(launch) < 0)
         return -1;
     set_detail("descriptors", NULL);
-    if (protect_child() < 0 || take_own_descriptors(supervisor->tty) < 0)
+    if (protect_child() < 0 || send_baton(CHILD_BATON_FD, BATON_EXEC, NULL) < 0)
         return -1;
     umask(launch->umask);
     if (reset_signals() < 0)

@@ -13,6 +13,7 @@ struct launch {
     bool in_child;          /* this is the child */
     bool new_user_namespace; /* the child becomes its root before its first step but enter-cgroup */
     bool stdio_made;
+    bool own_descriptors; /* the child has a table of its own, with the stdio on 0-2 */
     uint32_t umask;
 };
 
@@ -85,6 +86,7 @@ int give_stdio_to(const struct launch *launch, uid_t uid);
 
 /* exec.c */
 int step_exec(struct launch *launch, const struct step *step);
+int take_own_descriptors(struct launch *launch);
 int exec_by_path(char **argv, char **env);
 
 /* init.c */

@@ -56,7 +56,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_SET_EXEC_LABEL: return step_set_exec_label(step);
     case OP_SET_NO_NEW_PRIVILEGES: return step_set_no_new_privileges();
     case OP_SET_CREDENTIALS: return step_set_credentials(launch, step);
-    case OP_SET_SECCOMP: return step_set_seccomp(step);
+    case OP_SET_SECCOMP: return take_own_descriptors(launch) < 0 ? -1 : step_set_seccomp(step);
     case OP_CHANGE_DIRECTORY: return step_change_directory(step);
     case OP_EXEC: return step_exec(launch, step);
     case OP_ATTACH_DEVICE_PROGRAM: return step_attach_device_program(launch, step);
@@ -144,7 +144,7 @@ static int let_child_work(const struct launch *launch, uint32_t *index, warn_fun
     };
     const struct failure go = {.step = *index};
     struct baton_message message;
-    bool unshared = false;
+    bool executing = false;
 
     if (send_baton(HOST_BATON_FD, BATON_GO, &go) < 0)
         return fill(failure, *index, errno, "baton"), -1;
@@ -158,7 +158,7 @@ static int let_child_work(const struct launch *launch, uint32_t *index, warn_fun
             return fill(failure, *index, ECHILD, "the process was killed while it was made"), -1;
         }
         int received = receive_baton(HOST_BATON_FD, &message);
-        if (received == 0 && unshared)
+        if (received == 0 && executing)
             return 1;
         if (received <= 0)
             return fill(failure, *index, received < 0 ? errno : ECHILD, "baton"), -1;
@@ -172,14 +172,16 @@ static int let_child_work(const struct launch *launch, uint32_t *index, warn_fun
             warn(&message.failure);
             break;
         case BATON_UNSHARED:
-            unshared = true;
-            *index = launch->plan->step_count - 1;
             if (close_what_the_child_has(launch->plan->supervisor.tty) < 0)
                 return fill(failure, *index, errno, "descriptors"), -1;
             break;
+        case BATON_EXEC:
+            executing = true;
+            *index = launch->plan->step_count - 1;
+            break;
         default:
             *failure = message.failure;
-            if (unshared)
+            if (failure->step == NO_STEP) /* from the init */
                 failure->step = *index;
             return -1;
         }

@@ -47,9 +47,9 @@ int give_stdio_to(const struct launch *launch, uid_t uid)
     if (uid == 0)
         return 0;
     set_detail("owner of stdio", NULL);
-    if (!launch->plan->supervisor.tty && !launch->plan->supervisor.open_stdin)
-        return fchown(CHILD_STDOUT_FD, uid, (gid_t)-1) < 0 || fchown(CHILD_STDERR_FD, uid, (gid_t)-1) < 0 ? -1 : 0;
-    for (int fd = CHILD_STDIN_FD; fd <= (launch->plan->supervisor.tty ? CHILD_STDIN_FD : CHILD_STDERR_FD); fd++)
+    bool tty = launch->plan->supervisor.tty, open_stdin = launch->plan->supervisor.open_stdin;
+    int first = launch->own_descriptors ? 0 : CHILD_STDIN_FD;
+    for (int fd = tty || open_stdin ? first : first + 1; fd <= (tty ? first : first + 2); fd++)
         if (fchown(fd, uid, (gid_t)-1) < 0)
             return -1;
     return 0;
