@@ -131,6 +131,10 @@ t.test("LaunchError speaks Docker's words, from which its client derives the exi
     exitCode: 126,
     message: /chdir to cwd \("\/w"\) set in config.json failed: permission denied$/,
   });
+  t.match(launchError({ op: 'clone', side: 'host', namespaces: ['user'] }, 28), {
+    exitCode: 128,
+    message: /clone: ENOSPC: this host allows no more user namespaces .*; --userns=host runs without one$/,
+  });
   const inner = launchError({ op: 'unshare', side: 'container', namespaces: ['cgroup'] }, 2, '/proc');
   t.match(inner, { exitCode: 128, message: /unshare \/proc: ENOENT$/ });
   t.equal(inner.toUserError().code, 'internal');

@@ -127,6 +127,14 @@ function describe(
         return { text: `${START} write sysctl key ${name}: ${code}`, exitCode: 128 };
       }
       break;
+    case 'clone':
+      if (step.namespaces.includes('user') && (code === 'ENOSPC' || code === 'EPERM' || code === 'EUSERS')) {
+        return {
+          text: `${START} clone: ${code}: this host allows no more user namespaces (see sysctl user.max_user_namespaces); --userns=host runs without one`,
+          exitCode: 128,
+        };
+      }
+      break;
     case 'clone-tree':
       return { text: `${START} bind source ${step.at.path}: ${code}`, exitCode: 128 };
   }
