@@ -3,7 +3,6 @@ import { connect, type Socket } from 'node:net';
 import { ApiError, ConnectionLostError, cannotConnect } from './api-error.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ResponseHead, ResponseParser } from './response-parser.ts';
-import { writable } from './socket-writable.ts';
 
 export type QueryValue = string | number | boolean | readonly string[] | undefined;
 
@@ -15,7 +14,7 @@ export interface ApiRequest {
   readonly query?: Readonly<Record<string, QueryValue>>;
   /** Sent as JSON. */
   readonly json?: unknown;
-  /** Sent in chunks, as it comes. */
+  /** Sent in chunks, as it comes. A chunk is done with when the next one is asked for. */
   readonly stream?: AsyncIterable<Uint8Array>;
   readonly contentType?: string;
 }
@@ -266,7 +265,7 @@ export function encodeQuery(query: Readonly<Record<string, QueryValue>> = {}): s
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`;
 }
 
-/** Writes the stream as HTTP chunks; stops early where the daemon has already answered. */
+/** Writes the stream as HTTP chunks, one at a time; stops early where the daemon has already answered. */
 async function sendChunks(socket: Socket, stream: AsyncIterable<Uint8Array>, answered: () => boolean): Promise<void> {
   for await (const chunk of stream) {
     if (answered() || socket.destroyed) return;
@@ -274,9 +273,10 @@ async function sendChunks(socket: Socket, stream: AsyncIterable<Uint8Array>, ans
     socket.cork();
     socket.write(`${chunk.length.toString(16)}\r\n`);
     socket.write(chunk);
-    const more = socket.write('\r\n');
+    // The source may use the chunk's memory again once it is asked for the next one.
+    const written = new Promise<void>((resolve) => socket.write('\r\n', () => resolve()));
     socket.uncork();
-    if (!more) await writable(socket);
+    await written;
   }
   if (!answered() && !socket.destroyed) socket.write('0\r\n\r\n');
 }

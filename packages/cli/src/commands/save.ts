@@ -1,4 +1,4 @@
-import { open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
@@ -47,7 +47,7 @@ async function writeFileWhole(path: string, stream: AsyncIterable<Uint8Array>): 
   try {
     const file = await open(temporary, 'wx', 0o600);
     try {
-      for await (const chunk of stream) await file.writev([chunk]);
+      await writeBatches(file, stream);
       await file.chmod(0o666 & ~process.umask());
     } finally {
       await file.close();
@@ -58,4 +58,28 @@ async function writeFileWhole(path: string, stream: AsyncIterable<Uint8Array>): 
     if (error instanceof CliError) throw error;
     throw new CliError(`save to ${path}: ${reasonOf(error)}`, { cause: error });
   }
+}
+
+/** Chunks that are written together. */
+const BATCH_BYTES = 1024 * 1024;
+
+async function writeBatches(file: FileHandle, stream: AsyncIterable<Uint8Array>): Promise<void> {
+  let batch: Uint8Array[] = [];
+  let batchBytes = 0;
+  for await (const chunk of stream) {
+    batch.push(chunk);
+    batchBytes += chunk.length;
+    if (batchBytes < BATCH_BYTES) continue;
+    await writeAll(file, batch, batchBytes);
+    batch = [];
+    batchBytes = 0;
+  }
+  await writeAll(file, batch, batchBytes);
+}
+
+/** writev(2) may write less than it was given. */
+async function writeAll(file: FileHandle, batch: readonly Uint8Array[], batchBytes: number): Promise<void> {
+  if (batchBytes === 0) return;
+  const { bytesWritten } = await file.writev([...batch]);
+  if (bytesWritten < batchBytes) await file.writeFile(Buffer.concat(batch).subarray(bytesWritten));
 }
