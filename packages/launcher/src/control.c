@@ -52,6 +52,24 @@ struct connection *add_connection(struct supervisor *supervisor, int socket, boo
     return connection;
 }
 
+/* Binds; a socket that a killed supervisor left behind (nobody listens on it) is replaced. */
+static int bind_private(int listener, const struct sockaddr_un *address)
+{
+    mode_t before = umask(0177);
+    int result = bind(listener, (const struct sockaddr *)address, sizeof *address);
+
+    if (result < 0 && errno == EADDRINUSE) {
+        int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        bool stale = connect(probe, (const struct sockaddr *)address, sizeof *address) < 0 && errno == ECONNREFUSED;
+        close(probe);
+        errno = EADDRINUSE;
+        if (stale && unlink(address->sun_path) == 0)
+            result = bind(listener, (const struct sockaddr *)address, sizeof *address);
+    }
+    umask(before);
+    return result;
+}
+
 /* Binds to the path; the directory is named by descriptor, since sun_path holds no more than 107 bytes. */
 int listen_for_daemons(const char *path)
 {
@@ -73,10 +91,7 @@ int listen_for_daemons(const char *path)
         listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (listener < 0)
         return -1;
-    mode_t before = umask(0177);
-    int result = bind(listener, (struct sockaddr *)&address, sizeof address);
-    umask(before);
-    if (result < 0 || listen(listener, 16) < 0)
+    if (bind_private(listener, &address) < 0 || listen(listener, 16) < 0)
         return -1;
     close(directory);
     return move_descriptor(listener, LISTEN_FD);

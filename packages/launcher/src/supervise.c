@@ -211,9 +211,10 @@ static void finish(struct supervisor *supervisor)
         tell_warning(supervisor, &warning);
     }
     supervisor->state = STATE_EXITED;
-    tell_all(supervisor, frame, encode_exited(frame, &supervisor->report));
+    /* before anyone hears of the exit: whoever does may start the container anew, with a socket of the same name */
     unlink(supervisor->socket_path);
     close(LISTEN_FD);
+    tell_all(supervisor, frame, encode_exited(frame, &supervisor->report));
     close_connections(supervisor);
     close(TERMINAL_FD);
 }

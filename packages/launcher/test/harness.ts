@@ -234,6 +234,16 @@ export function createClient(options: { paused?: boolean } = {}): Client {
   return { output: () => Buffer.concat(chunks), socket, ended, descriptor: theirs };
 }
 
+/** Resolves once the client got this text; rejects when its output ends without. */
+export async function until(client: Client, text: string): Promise<void> {
+  const ended = client.ended.then((output) => {
+    if (!output.includes(text)) throw new Error(`the output ended without "${text}": ${output}`);
+  });
+  while (!client.output().includes(text)) {
+    await Promise.race([ended, new Promise((resolve) => client.socket.once('data', resolve))]);
+  }
+}
+
 /** Takes Docker's frames apart. */
 export function unframe(bytes: Buffer): { stdout: string; stderr: string } {
   const streams: [Buffer[], Buffer[]] = [[], []];

@@ -1,0 +1,92 @@
+/* Measures the launcher alone: `drive LAUNCHER PLAN COUNT` starts it COUNT times, one after the other, and prints for each run the
+ * microseconds from posix_spawn(3) to EXITED, and from START to EXITED. */
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static double microseconds(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static int copy_to_memory(const char *path)
+{
+    static char buffer[1 << 22];
+    int from = open(path, O_RDONLY | O_CLOEXEC), to = memfd_create("tsd-launch", MFD_CLOEXEC);
+    ssize_t length = read(from, buffer, sizeof buffer);
+
+    if (from < 0 || to < 0 || length <= 0 || write(to, buffer, (size_t)length) != length) {
+        perror(path);
+        exit(2);
+    }
+    close(from);
+    return to;
+}
+
+/* Reads frames until EXITED. */
+static void await_exit(int control)
+{
+    uint8_t frame[4096];
+
+    for (;;) {
+        uint32_t length;
+        if (recv(control, &length, 4, MSG_WAITALL) != 4 || length > sizeof frame ||
+            recv(control, frame, length, MSG_WAITALL) != (ssize_t)length) {
+            fputs("the launcher went away\n", stderr);
+            exit(2);
+        }
+        if (frame[0] == 0x84) {
+            fprintf(stderr, "step %u: errno %u: %.*s\n", frame[1] | frame[2] << 8, frame[5], (int)length - 13, frame + 13);
+            exit(1);
+        }
+        if (frame[0] == 0x85)
+            return;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4)
+        return 2;
+    int launcher = copy_to_memory(argv[1]), plan = copy_to_memory(argv[2]);
+    char path[64], *launcher_argv[] = {"tsd-launch", NULL}, *env[] = {NULL};
+
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fcntl(launcher, F_DUPFD_CLOEXEC, 50));
+    plan = fcntl(plan, F_DUPFD_CLOEXEC, 50);
+    for (int i = atoi(argv[3]); i > 0; i--) {
+        int ends[2];
+        pid_t pid;
+        posix_spawn_file_actions_t actions;
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
+        int theirs = fcntl(ends[1], F_DUPFD_CLOEXEC, 50);
+        close(ends[1]);
+        posix_spawn_file_actions_init(&actions);
+        posix_spawn_file_actions_adddup2(&actions, theirs, 3);
+        posix_spawn_file_actions_adddup2(&actions, plan, 4);
+        double before = microseconds();
+        if (posix_spawn(&pid, path, &actions, NULL, launcher_argv, env) != 0)
+            return 2;
+        close(theirs);
+        double started = microseconds();
+        if (send(ends[0], "\1\0\0\0\1", 5, 0) != 5)
+            return 2;
+        await_exit(ends[0]);
+        double after = microseconds();
+        waitpid(pid, NULL, 0);
+        printf("%.0f %.0f\n", after - before, after - started);
+        close(ends[0]);
+        posix_spawn_file_actions_destroy(&actions);
+    }
+    return 0;
+}
