@@ -211,6 +211,9 @@ t.test('no cgroups at all: limits are warnings', async (t) => {
   );
   t.equal(plan.supervisor.oomCounterFile, null);
   t.match(warnings, ['does not support memory limit']);
+  t.match(planned({}, { UsernsMode: 'host' }, { host: hostFacts(null), idRange: null }).warnings, [
+    /^Your kernel does not support the devices cgroup/,
+  ]);
 });
 
 t.test('--userns=host', async (t) => {

@@ -25,6 +25,13 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
   const limits = cgroupLimits(hostConfig, host);
   context.warnings.push(...limits.warnings);
   const layout = host.cgroups;
+  const rules = deviceRules(context);
+  const devices = layout === null ? undefined : treeOf(layout, 'devices');
+  if (rules !== null && layout?.version !== 2 && devices === undefined && !context.own.user) {
+    context.warnings.push(
+      'Your kernel does not support the devices cgroup or the cgroup is not mounted. Access to devices is not limited.',
+    );
+  }
   if (layout === null) return { make: [], cloneInto: undefined, enter: [] };
   const make: Step[] = cgroupTrees(layout).map((tree) => ({
     op: 'mkdir',
@@ -40,8 +47,6 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
   for (const limit of limits.writes) {
     write(layout.version === 2 ? layout.unified : treeOf(layout, limit.controller), limit.file, limit.value);
   }
-  const rules = deviceRules(context);
-  const devices = treeOf(layout, 'devices');
   if (rules !== null && devices !== undefined) {
     write(devices, 'devices.deny', 'a');
     for (const rule of rules) write(devices, 'devices.allow', formatDeviceRule(rule));
