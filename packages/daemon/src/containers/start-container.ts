@@ -16,7 +16,7 @@ import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
 import { isRunning, transition } from './lifecycle.ts';
 import { networkFiles, readHostFile } from './network-files.ts';
-import type { AttachedClient } from './pending-attaches.ts';
+import type { AttachedClient, WaitingClient } from './pending-attaches.ts';
 import { removeLocked } from './remove-container.ts';
 import { timestampOfNs } from './timestamp.ts';
 
@@ -65,9 +65,7 @@ export async function startLocked(
       containerLaunchInput(record, files, deps.planning, { layerCount, accounts }),
     );
     for (const warning of warnings) deps.log.warn({ containerId: id, warning }, 'the host cannot apply a setting');
-    for (const client of waiting) {
-      if (!client.gone.aborted) clients.push(client.detach());
-    }
+    clients.push(...detachAll(deps, id, waiting));
     const supervisor = await launch(deps, id, plan, new Map(lease.descriptors.entries()), clients);
     const running = deps.store.update(id, {
       status: transition(record.status, 'start'),
@@ -105,6 +103,18 @@ function checkStartable(record: ContainerRecord): void {
   if (record.status === 'removing' || record.status === 'dead') {
     throw new TsdError('conflict', 'container is marked for removal and cannot be started');
   }
+}
+
+/** A client that has just gone is no reason not to start. */
+function detachAll(deps: StartDeps, id: string, waiting: readonly WaitingClient[]): readonly AttachedClient[] {
+  return waiting.flatMap((client) => {
+    try {
+      return client.gone.aborted ? [] : [client.detach()];
+    } catch (error) {
+      deps.log.debug({ containerId: id, err: error }, 'a client went away before the start');
+      return [];
+    }
+  });
 }
 
 async function launch(

@@ -2,10 +2,9 @@
  * Deletes containers' directories in the background: a removed container's files can be many, and nobody has to wait for them. They
  * are first renamed into the trash, which is atomic; what a killed daemon leaves there the next one deletes.
  */
-import { type Dirent, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { type Dirent, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { setImmediate as turn } from 'node:timers/promises';
 import type { Log } from './container-deps.ts';
 
 export interface Trash {
@@ -17,8 +16,6 @@ export interface Trash {
   idle(): Promise<void>;
 }
 
-const SMALL_TREE_ENTRIES = 32;
-
 /** @param directory on the same file system as what is discarded; made where missing */
 export function createTrash(directory: string, log: Log): Trash {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -28,12 +25,8 @@ export function createTrash(directory: string, log: Log): Trash {
   // One at a time: deleting is work for the file system's journal, and containers that start come first.
   function deleteLater(path: string): void {
     tail = tail.then(async () => {
-      // Whoever made room gets the answer first.
-      await turn();
       try {
-        // One call for a few files costs less than a turn of the thread pool for each of them.
-        if (isSmall(path)) rmSync(path, { recursive: true, force: true });
-        else await rm(path, { recursive: true, force: true });
+        await deleteTree(path);
       } catch (error) {
         log.error(
           { err: error, path },
@@ -62,25 +55,26 @@ export function createTrash(directory: string, log: Log): Trash {
   };
 }
 
-/** Whether the tree has few entries: what a container that wrote next to nothing leaves. */
-function isSmall(path: string): boolean {
-  let entries = 0;
-  const pending = [path];
-  for (let directory = pending.pop(); directory !== undefined; directory = pending.pop()) {
-    for (const entry of readEntries(directory)) {
-      entries += 1;
-      if (entries > SMALL_TREE_ENTRIES) return false;
-      if (entry.isDirectory()) pending.push(`${directory}/${entry.name}`);
-    }
+/**
+ * Deletes one entry after the other. Never in the calling thread: unlink(2) of a file that was just synced waits for the
+ * journal, 10 ms and more. fs.rm asks lstat(2) about every entry first, which costs as much again.
+ */
+async function deleteTree(path: string): Promise<void> {
+  const entries = await readEntries(path);
+  for (const entry of entries ?? []) {
+    const child = `${path}/${entry.name}`;
+    if (entry.isDirectory()) await deleteTree(child);
+    else await unlink(child);
   }
-  return true;
+  await (entries === null ? unlink(path) : rmdir(path));
 }
 
-function readEntries(directory: string): readonly Dirent[] {
+/** Null for what is no directory. */
+async function readEntries(path: string): Promise<readonly Dirent[] | null> {
   try {
-    return readdirSync(directory, { withFileTypes: true });
+    return await readdir(path, { withFileTypes: true });
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR')) return [];
+    if (error instanceof Error && 'code' in error && error.code === 'ENOTDIR') return null;
     throw error;
   }
 }
