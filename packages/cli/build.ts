@@ -3,8 +3,8 @@
  * V8's compiled code for client.cjs.
  *
  * Node's own compile cache (module.enableCompileCache) keeps a directory for each user id, which a shared installation
- * cannot fill for its users; a cache beside the bundle is read by everybody and written by nobody. docs in the package's
- * README hold the measurements of the alternatives.
+ * cannot fill for its users; a cache beside the bundle is read by everybody and written by nobody. README.md
+ * holds the measurements of the alternatives.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

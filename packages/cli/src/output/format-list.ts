@@ -55,8 +55,9 @@ function plainRow<Row>(list: ListFormat<Row>, row: Row): Record<string, string> 
 /** The row as templates see it: every field is computed only where it is asked for. */
 function templateRow<Row>(list: ListFormat<Row>, row: Row): object {
   const view = {};
-  for (const [name, column] of Object.entries(list.columns)) {
-    Object.defineProperty(view, name, { enumerable: true, get: () => column.value(row) });
+  // In order of their names, as `{{json .}}` shows them.
+  for (const name of Object.keys(list.columns).sort()) {
+    Object.defineProperty(view, name, { enumerable: true, get: () => columnOf(list, name).value(row) });
   }
   for (const [name, method] of Object.entries(list.methods ?? {})) {
     Object.defineProperty(view, name, { value: (argument: unknown) => method(row, String(argument)) });
