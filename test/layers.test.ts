@@ -10,6 +10,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -458,6 +459,29 @@ t.test('a data root on tmpfs, which cannot be mounted from directly', { skip: no
     await t.rejects(store.ingest(once(bytes)), { name: 'TsdError', code: 'insufficient_storage' }, 'a full disk');
   t.strictSame(readdirSync(join(directory, 'tmp')), [], 'nothing is left');
   t.strictSame(await store.list(), [diffId]);
+  await store.close();
+});
+
+t.test('a disk with sectors of 4 KiB, where direct I/O on 512-byte blocks fails', { skip: notRoot }, async (t) => {
+  const b = bench(t);
+  const disk = join(b.directory, 'disk');
+  writeFileSync(disk, '');
+  truncateSync(disk, 64 * 1024 * 1024);
+  const device = execFileSync('losetup', ['--find', '--show', '--sector-size', '4096', disk], {
+    encoding: 'utf8',
+  }).trim();
+  t.teardown(() => execFileSync('losetup', ['--detach', device]));
+  execFileSync('mke2fs', ['-q', '-t', 'ext4', device]);
+  const directory = b.make('4k');
+  execFileSync('mount', [device, directory]);
+  t.teardown(() => execFileSync('umount', [directory]));
+  const store = createLayerStore({ root: join(directory, 'layers'), tmp: join(directory, 'tmp') });
+  const mounts = createLayerMounts({ layerStore: store });
+  const data = Buffer.alloc(300_001, 'content');
+  const { diffId } = await store.ingest(once(archive({ name: 'a' }, { name: 'f', data })));
+  const lease = mounts.acquire([diffId]);
+  t.ok(readFileSync(`/proc/self/fd/${lease.descriptors[0]}/f`).equals(data));
+  mounts.close();
   await store.close();
 });
 

@@ -1,6 +1,7 @@
 /** The new mount API (fsopen(2), fsconfig(2), fsmount(2)), for what the daemon mounts itself: image layers. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import koffi from 'koffi';
+import { allowsDirectIo } from './direct-io.ts';
 import { checked, libc, SystemCallError } from './libc.ts';
 import { attachLoopDevice, type LoopDevice } from './loop-device.ts';
 
@@ -17,6 +18,8 @@ const MOUNT_ATTR_RDONLY = 1;
 const MOUNT_ATTR_NOSUID = 2;
 const MOUNT_ATTR_NODEV = 4;
 const MOUNT_ATTR_NOEXEC = 8;
+/** Of index-mode images: the alignment of all content. */
+const BLOCK_BYTES = 512;
 /** "Block device required"; Node has no name for it. */
 const ENOTBLK = 15;
 
@@ -61,10 +64,8 @@ export function mountLayerImage({ erofsPath, devicePaths }: LayerImageFiles): nu
     for (const path of [erofsPath, ...devicePaths]) files.push(openSync(path, 'r'));
     try {
       // fsconfig takes strings of at most 255 bytes, so the files are named by descriptor.
-      return mountErofs(
-        files.map((fd) => `/proc/self/fd/${fd}`),
-        erofsPath,
-      );
+      const sources = files.map((fd) => `/proc/self/fd/${fd}`);
+      return mountErofs(sources, erofsPath, { directIo: files.every((fd) => allowsDirectIo(fd, BLOCK_BYTES)) });
     } catch (error) {
       if (!(error instanceof SystemCallError) || error.errno !== ENOTBLK) throw error;
       return mountThroughLoopDevices(files, erofsPath);
@@ -78,24 +79,24 @@ function mountThroughLoopDevices(files: readonly number[], erofsPath: string): n
   const devices: LoopDevice[] = [];
   try {
     for (const fd of files) devices.push(attachLoopDevice(fd));
-    return mountErofs(
-      devices.map(({ path }) => path),
-      erofsPath,
-    );
+    const sources = devices.map(({ path }) => path);
+    return mountErofs(sources, erofsPath, { directIo: false });
   } finally {
     for (const { descriptor } of devices) closeSync(descriptor);
   }
 }
 
 /** @param sources the image, then its extra devices. @param shown names the image in errors. */
-function mountErofs(sources: readonly string[], shown: string): number {
+function mountErofs(sources: readonly string[], shown: string, { directIo }: { directIo: boolean }): number {
   const context = checked('fsopen', syscallFsopen(SYS_FSOPEN, 'erofs', FSOPEN_CLOEXEC), 'erofs');
   try {
     for (const [i, source] of sources.entries())
       configure(context, FSCONFIG_SET_STRING, i === 0 ? 'source' : 'device', source, shown);
     configure(context, FSCONFIG_SET_FLAG, 'ro', null, shown);
-    // Without direct I/O every page is cached twice: once for the file in the image and once for the tar. Since 6.14.
-    if (syscallFsconfig(SYS_FSCONFIG, context, FSCONFIG_SET_FLAG, 'directio', null, 0) < 0) readContextLog(context);
+    // Without direct I/O every page is cached twice, once for the file in the image and once for the tar. The option is
+    // known since Linux 6.14. The kernel then reads single blocks, which a disk with larger sectors refuses.
+    if (directIo && syscallFsconfig(SYS_FSCONFIG, context, FSCONFIG_SET_FLAG, 'directio', null, 0) < 0)
+      readContextLog(context);
     configure(context, FSCONFIG_CMD_CREATE, null, null, shown);
     const attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
     return checked('fsmount', syscallFsmount(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), shown);
