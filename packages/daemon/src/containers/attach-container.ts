@@ -2,7 +2,8 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import type { ContainerRecord } from './container.ts';
-import type { ContainerDeps, Log } from './container-deps.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import type { Log } from './log.ts';
 import type { WaitingClient } from './pending-attaches.ts';
 
 export type AttachDeps = Pick<ContainerDeps, 'log' | 'pendingAttaches' | 'running' | 'store'>;

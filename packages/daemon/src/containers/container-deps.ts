@@ -15,18 +15,11 @@ import type { ContainerStore } from './container-store.ts';
 import type { ExitWaiters } from './exit-waiters.ts';
 import type { IdRanges } from './id-ranges.ts';
 import type { KeyedLock } from './keyed-lock.ts';
+import type { Log } from './log.ts';
 import type { PendingAttaches } from './pending-attaches.ts';
 import type { RestartTimers } from './restart-timers.ts';
 import type { RunningContainers } from './running-containers.ts';
 import type { Trash } from './trash.ts';
-
-/** The part of a pino logger that is used here. */
-export interface Log {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
-}
 
 /** The container's cgroups by its id, in every tree. */
 export interface ContainerCgroups {

@@ -5,7 +5,7 @@
 import { type Dirent, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
-import type { Log } from './container-deps.ts';
+import type { Log } from './log.ts';
 
 export interface Trash {
   /** Moves the directory (or file) to the trash and starts to delete it. Does nothing where it is missing. */
