@@ -10,7 +10,11 @@ if [ "$(id -u)" != 0 ]; then
   exit 1
 fi
 
-sh scripts/setup.sh gcc make libc6-dev libseccomp2 busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo
+# The guest of test/guest.test.ts is an x86-64 machine.
+emulator=
+if [ "$(uname -m)" = x86_64 ]; then emulator='qemu-system-x86 e2fsprogs'; fi
+# shellcheck disable=SC2086
+sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 echo "== building"
