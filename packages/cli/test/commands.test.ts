@@ -173,6 +173,7 @@ t.test('verbs on several containers', async (t) => {
   t.equal((await run('rm', 'bad')).exitCode, 1);
   t.strictSame(await run('rename', 'a', 'z'), { exitCode: 0, stdout: '', stderr: '' });
   t.equal(last(), 'POST /containers/a/rename?name=z');
+  t.match(await run('rm', ''), { exitCode: 1, stderr: 'tsdctl: invalid name or ID: it is empty\n' });
   t.match(await run('start', '-a', 'a', 'b'), { exitCode: 1, stderr: /cannot start and attach multiple/ });
 });
 

@@ -250,6 +250,37 @@ t.test('SIGTERM and SIGINT reach the container, the third ends the client', asyn
   t.match(stderr, /got 3 SIGTERM\/SIGINTs, forcefully exiting/);
 });
 
+t.test('interrupted before the start: the container is not started, and with --rm not left behind', async (t) => {
+  let waiting: (() => void) | undefined;
+  const registered = new Promise<void>((resolve) => {
+    waiting = resolve;
+  });
+  let attached: Socket | undefined;
+  const daemon = await startFakeDaemon(t, {
+    routes: {
+      'POST /containers/create': (_request, response) => answerJson(response, 201, { Id: ID, Warnings: [] }),
+      'POST /containers/*/wait': (_request, response) => {
+        response.writeHead(200);
+        response.flushHeaders();
+        waiting?.();
+      },
+      'DELETE /containers/*': (_request, response) => void response.writeHead(204).end(),
+    },
+    upgrade: (_request, socket) => {
+      attached = socket;
+    },
+  });
+  const child = startTsdctl(['-H', daemon.host, 'run', '--rm', 'busybox']);
+  await registered;
+  child.kill('SIGINT');
+  // The client is given time to take the signal before it learns that it is attached.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  if (attached !== undefined) acceptUpgrade(attached);
+  t.strictSame(await once(child, 'close'), [130, null]);
+  const last = daemon.requests.at(-1);
+  t.equal(`${last?.method} ${last?.path}`, `DELETE /containers/${ID}`);
+});
+
 t.test('the daemon goes away and comes back: output goes on, the exit code is asked for', async (t) => {
   const conditions: (string | null)[] = [];
   let attach: Socket | undefined;

@@ -1,5 +1,6 @@
 /** The client's side of the Docker Engine API on a Unix socket: requests over kept-alive connections, and hijacking. */
 import { connect, type Socket } from 'node:net';
+import { CliError } from '../cli-error.ts';
 import { ApiError, ConnectionLostError, cannotConnect } from './api-error.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ResponseHead, ResponseParser } from './response-parser.ts';
@@ -54,8 +55,12 @@ export interface ApiClient {
 /** The body may run ahead of its reader by this much before the socket is paused. */
 const BUFFERED_BODY_BYTES = 1024 * 1024;
 
-/** Encodes one part of a path: an id, a name or an image reference, whose slashes stay as Docker sends them. */
+/**
+ * Encodes one part of a path: an id, a name or an image reference, whose slashes stay as Docker sends them.
+ * Throws CliError for an empty one, which would address something else.
+ */
 export function segment(text: string): string {
+  if (text === '') throw new CliError('invalid name or ID: it is empty');
   return encodeURIComponent(text).replace(/%2F/g, '/').replace(/%3A/g, ':').replace(/%40/g, '@');
 }
 

@@ -40,7 +40,9 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   if (tty && stdin) (await import('../session/raw-terminal.ts')).checkInputIsTerminal();
 
   const stopSignals =
-    flags.bool('sig-proxy') && !tty ? forwardSignals(client, () => container.Id, context.stderr) : undefined;
+    flags.bool('sig-proxy') && !tty
+      ? forwardSignals(client, { containerId: () => container.Id, interrupted: process.exit }, context.stderr)
+      : undefined;
   const exit = await registerWait(exitStatusOptions(context), container.Id, 'not-running');
   const attachment = await openAttachment(context, {
     containerId: container.Id,

@@ -26,7 +26,9 @@ export interface ForegroundOptions {
  */
 export async function startForeground(context: CommandContext, options: ForegroundOptions): Promise<number> {
   const { client } = context;
-  let id: string | undefined;
+  let created: string | undefined;
+  let started: string | undefined;
+  let interruptedWith: number | undefined;
   let stopSignals = noop;
   try {
     const creating = options.create();
@@ -34,17 +36,27 @@ export async function startForeground(context: CommandContext, options: Foregrou
     creating.catch(noop);
     // What follows can be done while the daemon works: first let the request leave.
     await new Promise((resolve) => setImmediate(resolve));
-    if (options.signalProxy) stopSignals = forwardSignals(client, () => id, context.stderr);
+    if (options.signalProxy) {
+      const interrupted = (exitCode: number): void => {
+        if (created === undefined) process.exit(exitCode);
+        interruptedWith = exitCode;
+      };
+      stopSignals = forwardSignals(client, { containerId: () => started, interrupted }, context.stderr);
+    }
     client.preconnect();
     client.preconnect();
-    const created = await creating;
+    created = await creating;
     const condition: WaitCondition = options.autoRemove ? 'removed' : 'next-exit';
     const [attachment, exit] = await Promise.all([
       openAttachment(context, { containerId: created, ...options }),
       registerWait(exitStatusOptions(context), created, condition),
     ]);
-    id = created;
     try {
+      if (interruptedWith !== undefined) {
+        if (options.autoRemove) await client.send({ method: 'DELETE', path: `/containers/${segment(created)}` });
+        return interruptedWith;
+      }
+      started = created;
       const session = attachment.run();
       session.catch(noop);
       await start(context, created, options.autoRemove ? exit.exitCode : undefined);

@@ -26,18 +26,26 @@ const FORWARDED: readonly NodeJS.Signals[] = [
 /** A container may ignore the first two; the third of these ends the client, as Docker's. */
 const TERMINATIONS_UNTIL_EXIT = 3;
 
-/** Forwards until the returned function is called. `containerId` may still be unknown when a signal comes. */
-export function forwardSignals(client: ApiClient, containerId: () => string | undefined, stderr: Output): () => void {
+export interface SignalTarget {
+  /** The container that takes the signals; undefined while it is not started. */
+  containerId(): string | undefined;
+  /** SIGINT or SIGTERM came before that. */
+  interrupted(exitCode: number): void;
+}
+
+/** Forwards until the returned function is called. */
+export function forwardSignals(client: ApiClient, target: SignalTarget, stderr: Output): () => void {
   let terminations = 0;
   const handler = (signal: NodeJS.Signals): void => {
-    const id = containerId();
-    if (signal === 'SIGINT' || signal === 'SIGTERM') terminations++;
+    const id = target.containerId();
+    const isTermination = signal === 'SIGINT' || signal === 'SIGTERM';
+    if (isTermination) terminations++;
     if (terminations >= TERMINATIONS_UNTIL_EXIT) {
       stderr.write(`\ngot ${TERMINATIONS_UNTIL_EXIT} SIGTERM/SIGINTs, forcefully exiting\n`);
       process.exit(1);
     }
     if (id === undefined) {
-      if (signal === 'SIGINT' || signal === 'SIGTERM') process.exit(128 + constants.signals[signal]);
+      if (isTermination) target.interrupted(128 + constants.signals[signal]);
       return;
     }
     client
