@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerDeps } from '../src/containers/container-deps.ts';
 import { createContainerStore } from '../src/containers/container-store.ts';
@@ -57,6 +58,14 @@ export interface World {
   kill(): void;
   lastProcess(): FakeProcess;
   close(): void;
+}
+
+/** Resolves when the condition holds; fails after ten seconds. */
+export async function until(condition: () => boolean, what: string): Promise<void> {
+  for (const deadline = Date.now() + 10_000; !condition(); ) {
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    await delay(2);
+  }
 }
 
 export function createWorld(): World {

@@ -20,7 +20,7 @@ import { startContainer } from '../src/containers/start-container.ts';
 import { stopContainer } from '../src/containers/stop-container.ts';
 import { parsePs } from '../src/containers/top-container.ts';
 import { waitContainer } from '../src/containers/wait-container.ts';
-import { createWorld, type World } from './container-fakes.ts';
+import { createWorld, until, type World } from './container-fakes.ts';
 
 async function withDaemon(test: { teardown(work: () => void): void }): Promise<[World, ContainerDeps]> {
   const world = createWorld();
@@ -33,7 +33,7 @@ const statusOf = (deps: ContainerDeps, reference: string) => deps.store.lookup(r
 
 t.test('create: directories, record, names and ids', async (t) => {
   const [, deps] = await withDaemon(t);
-  const { Id, Warnings } = createContainer(deps, { ...BUSYBOX, HostConfig: { NetworkMode: 'none' } }, 'one');
+  const { Id, Warnings } = createContainer(deps, { ...BUSYBOX, HostConfig: { NetworkMode: 'none' } }, { name: 'one' });
   t.match(Id, /^[0-9a-f]{64}$/);
   t.same(Warnings, []);
   const record = deps.store.lookup('one');
@@ -45,19 +45,19 @@ t.test('create: directories, record, names and ids', async (t) => {
   t.equal(statSync(files.directory).mode & 0o777, 0o700);
   for (const reference of [Id, Id.slice(0, 12), '/one']) t.equal(deps.store.lookup(reference).id, Id);
   t.throws(() => deps.store.lookup('nothing'), { code: 'not_found', message: 'No such container: nothing' });
-  const second = createContainer(deps, BUSYBOX, undefined);
+  const second = createContainer(deps, BUSYBOX);
   t.match(deps.store.lookup(second.Id).name, /^[a-z]+_[a-z]+$/);
   t.not(deps.store.lookup(second.Id).idRange, record.idRange);
 });
 
 t.test('create: what is refused leaves nothing behind', async (t) => {
   const [, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'taken');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'taken' });
   const refused = (body: object, name: string | undefined, expected: object) => {
     const before = readdirSync(join(deps.roots.dataRoot, 'containers'));
     let error: unknown;
     try {
-      createContainer(deps, { ...BUSYBOX, ...body }, name);
+      createContainer(deps, { ...BUSYBOX, ...body }, { name });
     } catch (thrown) {
       error = thrown;
     }
@@ -109,8 +109,7 @@ t.test("create: the image's configuration under the user's", async (t) => {
     Labels: { l: 'image', both: 'image' },
     StopSignal: 'SIGINT',
   };
-  const configOf = (body: object) =>
-    deps.store.lookup(createContainer(deps, { ...BUSYBOX, ...body }, undefined).Id).config;
+  const configOf = (body: object) => deps.store.lookup(createContainer(deps, { ...BUSYBOX, ...body }).Id).config;
   t.match(configOf({}), {
     Entrypoint: ['/entry'],
     Cmd: ['default'],
@@ -125,9 +124,24 @@ t.test("create: the image's configuration under the user's", async (t) => {
   t.same(configOf({ Labels: { both: 'user' } }).Labels, { l: 'image', both: 'user' });
 });
 
+t.test('create: the platform that was asked for, and health checks', async (t) => {
+  const [world, deps] = await withDaemon(t);
+  t.throws(() => createContainer(deps, BUSYBOX, { platform: 'linux/s390x' }), {
+    code: 'not_found',
+    message:
+      /image with reference busybox was found but its platform .* does not match the specified platform \(linux\/s390x\)/,
+  });
+  t.same(
+    createContainer(deps, { ...BUSYBOX, HostConfig: { NetworkMode: 'none' } }, { platform: 'linux' }).Warnings,
+    [],
+  );
+  world.imageConfig = { ...world.imageConfig, Healthcheck: { Test: ['CMD', 'true'] } };
+  t.match(createContainer(deps, { ...BUSYBOX, HostConfig: { NetworkMode: 'none' } }).Warnings, [/Health checks/]);
+});
+
 t.test('a life: create, start, wait, stop, start, remove', async (t) => {
   const [world, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'box');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'box' });
   t.equal(await startContainer(deps, 'box'), true);
   t.equal(await startContainer(deps, 'box'), false, 'it runs already');
   const process = world.lastProcess();
@@ -157,7 +171,7 @@ t.test('a life: create, start, wait, stop, start, remove', async (t) => {
 
 t.test('stop: its signal, the time of grace, SIGKILL; -1 waits for ever', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, StopSignal: 'SIGUSR1' }, 'box');
+  createContainer(deps, { ...BUSYBOX, StopSignal: 'SIGUSR1' }, { name: 'box' });
   await startContainer(deps, 'box');
   t.equal(await stopContainer(deps, 'box', { timeoutSeconds: 0 }), true);
   t.same(world.lastProcess().signals, [10, 9]);
@@ -173,7 +187,7 @@ t.test('stop: its signal, the time of grace, SIGKILL; -1 waits for ever', async 
 
 t.test('kill', async (t) => {
   const [world, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'box');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'box' });
   await t.rejects(killContainer(deps, 'box', undefined), {
     code: 'conflict',
     message: `cannot kill container: box: container ${Id} is not running`,
@@ -189,7 +203,7 @@ t.test('kill', async (t) => {
 
 t.test('remove: not what runs, unless forced; --rm by itself', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, BUSYBOX, 'box');
+  createContainer(deps, BUSYBOX, { name: 'box' });
   await startContainer(deps, 'box');
   await t.rejects(removeContainer(deps, 'box', { force: false }), {
     code: 'conflict',
@@ -199,7 +213,7 @@ t.test('remove: not what runs, unless forced; --rm by itself', async (t) => {
   t.same(world.lastProcess().signals, [9]);
   await t.rejects(removeContainer(deps, 'box', { force: true }), { code: 'not_found' });
 
-  const { Id } = createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, 'rm');
+  const { Id } = createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, { name: 'rm' });
   const removed = waitContainer(deps, 'rm', 'removed');
   await startContainer(deps, 'rm');
   world.lastProcess().exit(7);
@@ -209,7 +223,7 @@ t.test('remove: not what runs, unless forced; --rm by itself', async (t) => {
 
 t.test('a forced removal cuts a long stop short', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, StopSignal: 'USR2' }, 'box');
+  createContainer(deps, { ...BUSYBOX, StopSignal: 'USR2' }, { name: 'box' });
   await startContainer(deps, 'box');
   const stopping = stopContainer(deps, 'box', { timeoutSeconds: 600 });
   await turn();
@@ -221,7 +235,7 @@ t.test('a forced removal cuts a long stop short', async (t) => {
 
 t.test('a start that fails: the error and its exit code stay with the container', async (t) => {
   const [world, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, { ...BUSYBOX, Cmd: ['nope'] }, 'box');
+  const { Id } = createContainer(deps, { ...BUSYBOX, Cmd: ['nope'] }, { name: 'box' });
   world.failNextLaunch = { step: 0, errno: 2, detail: 'nope' };
   await t.rejects(startContainer(deps, 'box'), {
     code: 'bad_parameter',
@@ -238,7 +252,7 @@ t.test('a start that fails: the error and its exit code stay with the container'
   await startContainer(deps, 'box');
   t.match(deps.store.lookup('box'), { status: 'running', exitCode: 0, error: '' });
 
-  createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, 'rm');
+  createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, { name: 'rm' });
   const removed = waitContainer(deps, 'rm', 'removed');
   world.failNextLaunch = { step: 0, errno: 13, detail: '/bin/sh' };
   await t.rejects(startContainer(deps, 'rm'), { message: /permission denied/ });
@@ -248,7 +262,7 @@ t.test('a start that fails: the error and its exit code stay with the container'
 
 t.test('a supervisor that is killed takes the container with it', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, BUSYBOX, 'box');
+  createContainer(deps, BUSYBOX, { name: 'box' });
   await startContainer(deps, 'box');
   const wait = waitContainer(deps, 'box', 'next-exit');
   world.lastProcess().lose();
@@ -258,7 +272,7 @@ t.test('a supervisor that is killed takes the container with it', async (t) => {
 
 t.test('OOM kills are shown', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, BUSYBOX, 'box');
+  createContainer(deps, BUSYBOX, { name: 'box' });
   await startContainer(deps, 'box');
   const wait = waitContainer(deps, 'box', 'next-exit');
   world.lastProcess().die(9, true);
@@ -270,7 +284,7 @@ t.test('OOM kills are shown', async (t) => {
 t.test('wait: conditions, and registered before it returns', async (t) => {
   const [world, deps] = await withDaemon(t);
   t.throws(() => waitContainer(deps, 'box', ''), { code: 'not_found' });
-  createContainer(deps, BUSYBOX, 'box');
+  createContainer(deps, BUSYBOX, { name: 'box' });
   t.throws(() => waitContainer(deps, 'box', 'someday'), {
     code: 'bad_parameter',
     message: 'invalid condition: "someday"',
@@ -288,8 +302,8 @@ t.test('wait: conditions, and registered before it returns', async (t) => {
 
 t.test('rename', async (t) => {
   const [, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'aa');
-  createContainer(deps, BUSYBOX, 'bb');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'aa' });
+  createContainer(deps, BUSYBOX, { name: 'bb' });
   t.throws(() => renameContainer(deps, 'aa', 'bb'), { code: 'conflict', message: /name "\/bb" is already in use/ });
   t.throws(() => renameContainer(deps, 'aa', 'aa'), { code: 'bad_parameter' });
   t.throws(() => renameContainer(deps, 'aa', ''), { code: 'bad_parameter' });
@@ -300,7 +314,7 @@ t.test('rename', async (t) => {
 
 t.test('restart: a new process; --rm does not remove in between', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, 'box');
+  createContainer(deps, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, { name: 'box' });
   await startContainer(deps, 'box');
   await restartContainer(deps, 'box', { timeoutSeconds: 1 });
   await turn();
@@ -328,14 +342,14 @@ t.test('restart policies', async (t) => {
   createContainer(
     deps,
     { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 1 } } },
-    'box',
+    { name: 'box' },
   );
   await startContainer(deps, 'box');
   const first = waitContainer(deps, 'box', 'next-exit');
   world.lastProcess().exit(1);
   await first.result;
   t.equal(statusOf(deps, 'box'), 'restarting');
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  await until(() => statusOf(deps, 'box') === 'running', 'the restart');
   t.equal(world.processes.length, 2);
   t.match(deps.store.lookup('box'), { status: 'running', restartCount: 1 });
   const second = waitContainer(deps, 'box', '');
@@ -346,7 +360,7 @@ t.test('restart policies', async (t) => {
 
 t.test('stopping a container that waits for its restart', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: 'always' } } }, 'box');
+  createContainer(deps, { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: 'always' } } }, { name: 'box' });
   await startContainer(deps, 'box');
   const exit = waitContainer(deps, 'box', 'next-exit');
   world.lastProcess().exit(0);
@@ -359,7 +373,7 @@ t.test('stopping a container that waits for its restart', async (t) => {
 
 t.test('attach: before the start, while it runs, and never', async (t) => {
   const [world, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'box');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'box' });
   const events: string[] = [];
   const client = (name: string, gone = new AbortController()): WaitingClient => ({
     gone: gone.signal,
@@ -409,11 +423,11 @@ t.test('detach keys', (t) => {
 
 t.test('list: defaults, all, limit and filters', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, Labels: { role: 'web' }, Cmd: ['sh', '-c', 'a b'] }, 'web');
+  createContainer(deps, { ...BUSYBOX, Labels: { role: 'web' }, Cmd: ['sh', '-c', 'a b'] }, { name: 'web' });
   await new Promise((resolve) => setTimeout(resolve, 2));
-  createContainer(deps, { ...BUSYBOX, Labels: { role: 'db' } }, 'db');
+  createContainer(deps, { ...BUSYBOX, Labels: { role: 'db' } }, { name: 'db' });
   await new Promise((resolve) => setTimeout(resolve, 2));
-  const last = createContainer(deps, BUSYBOX, 'last').Id;
+  const last = createContainer(deps, BUSYBOX, { name: 'last' }).Id;
   await startContainer(deps, 'db');
   const exit = waitContainer(deps, 'db', 'next-exit');
   world.lastProcess().exit(5);
@@ -460,7 +474,7 @@ t.test('inspect has every field that clients read', async (t) => {
   const { Id } = createContainer(
     deps,
     { ...BUSYBOX, HostConfig: { NetworkMode: 'none', Memory: 64 * 1024 * 1024, Binds: ['/tmp:/data:ro'] } },
-    'box',
+    { name: 'box' },
   );
   const shown = await inspectContainer(deps, 'box', { size: false });
   t.match(shown, {
@@ -487,9 +501,9 @@ t.test('inspect has every field that clients read', async (t) => {
 
 t.test('prune', async (t) => {
   const [, deps] = await withDaemon(t);
-  createContainer(deps, { ...BUSYBOX, Labels: { keep: '' } }, 'kept');
-  const { Id } = createContainer(deps, BUSYBOX, 'pruned');
-  createContainer(deps, BUSYBOX, 'runs');
+  createContainer(deps, { ...BUSYBOX, Labels: { keep: '' } }, { name: 'kept' });
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'pruned' });
+  createContainer(deps, BUSYBOX, { name: 'runs' });
   await startContainer(deps, 'runs');
   t.same(await pruneContainers(deps, parseFilters('{"until":["1h"]}')), { ContainersDeleted: null, SpaceReclaimed: 0 });
   t.same(await pruneContainers(deps, parseFilters('{"label!":["keep"]}')), {
@@ -505,7 +519,7 @@ t.test('prune', async (t) => {
 
 t.test('verbs on one container wait for each other', async (t) => {
   const [world, deps] = await withDaemon(t);
-  createContainer(deps, BUSYBOX, 'box');
+  createContainer(deps, BUSYBOX, { name: 'box' });
   const [first, second, , third] = await Promise.all([
     startContainer(deps, 'box'),
     startContainer(deps, 'box'),
@@ -538,7 +552,7 @@ t.test('ps output', (t) => {
 
 t.test('removing twice at once removes once', async (t) => {
   const [, deps] = await withDaemon(t);
-  const { Id } = createContainer(deps, BUSYBOX, 'box');
+  const { Id } = createContainer(deps, BUSYBOX, { name: 'box' });
   await Promise.all([removeContainer(deps, 'box', { force: false }), removeContainer(deps, 'box', { force: true })]);
   t.equal(deps.store.count(), 0);
   t.notOk(existsSync(containerFiles(deps.roots, Id).directory));

@@ -1,6 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { containerFiles } from '../src/containers/container-paths.ts';
 import { createContainer } from '../src/containers/create-container.ts';
@@ -8,7 +7,7 @@ import { removeContainer } from '../src/containers/remove-container.ts';
 import { startContainer } from '../src/containers/start-container.ts';
 import { stopContainer } from '../src/containers/stop-container.ts';
 import { waitContainer } from '../src/containers/wait-container.ts';
-import { createWorld, type World } from './container-fakes.ts';
+import { createWorld, until, type World } from './container-fakes.ts';
 
 const BUSYBOX = { Image: 'busybox' };
 
@@ -21,7 +20,7 @@ function newWorld(test: { teardown(work: () => void): void }): World {
 t.test('a container that runs goes on under the next daemon, with the same pid', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'box');
+  createContainer(first, BUSYBOX, { name: 'box' });
   await startContainer(first, 'box');
   const { pid } = world.lastProcess();
 
@@ -36,8 +35,8 @@ t.test('a container that runs goes on under the next daemon, with the same pid',
 t.test('an exit that happened meanwhile is recorded with its true code and time', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'box');
-  createContainer(first, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, 'auto-removed');
+  createContainer(first, BUSYBOX, { name: 'box' });
+  createContainer(first, { ...BUSYBOX, HostConfig: { AutoRemove: true } }, { name: 'auto-removed' });
   await startContainer(first, 'box');
   const process = world.lastProcess();
   await startContainer(first, 'auto-removed');
@@ -54,15 +53,14 @@ t.test('an exit that happened meanwhile is recorded with its true code and time'
     pid: null,
     error: '',
   });
-  await delay(10);
-  t.equal(second.store.byId(id), undefined, '--rm is done');
+  await until(() => second.store.byId(id) === undefined, '--rm is done');
   t.ok(world.removedCgroups.includes(id));
 });
 
 t.test('an exit without any report: after a power failure, say', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'box');
+  createContainer(first, BUSYBOX, { name: 'box' });
   await startContainer(first, 'box');
   rmSync(containerFiles(first.roots, world.lastProcess().id).runtimeDirectory, { recursive: true });
   const second = await world.daemon();
@@ -72,7 +70,7 @@ t.test('an exit without any report: after a power failure, say', async (t) => {
 t.test('killed between the launch and its record: found running', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  const { Id } = createContainer(first, BUSYBOX, 'box');
+  const { Id } = createContainer(first, BUSYBOX, { name: 'box' });
   await startContainer(first, 'box');
   // As if the record had not been written.
   first.store.update(Id, { status: 'created', pid: null, pidStartTicks: null, startedAt: null });
@@ -87,7 +85,7 @@ t.test('killed between the launch and its record: found running', async (t) => {
 t.test('killed between the launch and its record, and the process has ended: the exit is known', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  const { Id } = createContainer(first, BUSYBOX, 'box');
+  const { Id } = createContainer(first, BUSYBOX, { name: 'box' });
   await startContainer(first, 'box');
   first.store.update(Id, { status: 'created', pid: null, pidStartTicks: null, startedAt: null });
   world.kill();
@@ -100,7 +98,7 @@ t.test('killed between the launch and its record, and the process has ended: the
 t.test('an old exit file says nothing new', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'box');
+  createContainer(first, BUSYBOX, { name: 'box' });
   await startContainer(first, 'box');
   await stopContainer(first, 'box', {});
   const before = first.store.lookup('box');
@@ -120,7 +118,7 @@ t.test('killed in the middle of a removal, at every step: finished', async (t) =
   ];
   for (const step of steps) {
     const first = await world.daemon();
-    const { Id } = createContainer(first, BUSYBOX, 'box');
+    const { Id } = createContainer(first, BUSYBOX, { name: 'box' });
     first.store.update(Id, { status: 'removing' });
     step(containerFiles(first.roots, Id));
     const second = await world.daemon();
@@ -134,7 +132,7 @@ t.test('killed in the middle of a removal, at every step: finished', async (t) =
 t.test('a directory without a row goes: a create that was cut short, or the end of a removal', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  const { Id } = createContainer(first, BUSYBOX, 'kept');
+  const { Id } = createContainer(first, BUSYBOX, { name: 'kept' });
   const orphan = join(first.roots.dataRoot, 'containers', 'f'.repeat(64));
   mkdirSync(join(orphan, 'upper'), { recursive: true });
   writeFileSync(join(orphan, 'upper', 'file'), '');
@@ -143,14 +141,13 @@ t.test('a directory without a row goes: a create that was cut short, or the end 
   const second = await world.daemon();
   await second.trash.idle();
   t.same(readdirSync(join(second.roots.dataRoot, 'containers')), [Id]);
-  await delay(10);
-  t.notOk(existsSync(runtimeOrphan));
+  await until(() => !existsSync(runtimeOrphan), 'the runtime directory goes');
 });
 
 t.test('a removal that failed can be repeated, by the user and by the next daemon', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'box');
+  createContainer(first, BUSYBOX, { name: 'box' });
   const broken = { ...first, cgroups: { ...first.cgroups, remove: () => Promise.reject(new Error('EBUSY')) } };
   await t.rejects(removeContainer(broken, 'box', { force: false }), /EBUSY/);
   t.match(first.store.lookup('box'), { status: 'dead', error: 'EBUSY' });
@@ -162,9 +159,9 @@ t.test('a removal that failed can be repeated, by the user and by the next daemo
 t.test('id ranges in use are not given away again', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();
-  createContainer(first, BUSYBOX, 'one');
+  createContainer(first, BUSYBOX, { name: 'one' });
   const second = await world.daemon();
-  createContainer(second, BUSYBOX, 'two');
+  createContainer(second, BUSYBOX, { name: 'two' });
   t.not(second.store.lookup('two').idRange, second.store.lookup('one').idRange);
 });
 
@@ -172,7 +169,7 @@ t.test('restart policies: always and unless-stopped start with the daemon, what 
   const world = newWorld(t);
   const first = await world.daemon();
   const create = (name: string, policy: string) =>
-    createContainer(first, { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: policy } } }, name);
+    createContainer(first, { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: policy } } }, { name: name });
   for (const [name, policy] of [
     ['always', 'always'],
     ['stopped', 'unless-stopped'],
@@ -189,7 +186,12 @@ t.test('restart policies: always and unless-stopped start with the daemon, what 
   await exit.result;
   t.equal(first.store.lookup('waiting').status, 'restarting');
   const second = await world.daemon();
-  await delay(30);
-  const running = second.store.list().filter(({ status }) => status === 'running');
-  t.same(running.map(({ name }) => name).sort(), ['always', 'waiting']);
+  const running = () => second.store.list().filter(({ status }) => status === 'running');
+  await until(() => running().length === 2, 'two containers are started');
+  t.same(
+    running()
+      .map(({ name }) => name)
+      .sort(),
+    ['always', 'waiting'],
+  );
 });

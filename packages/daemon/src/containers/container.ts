@@ -15,7 +15,7 @@ export interface ContainerConfig {
   readonly StdinOnce: boolean;
   readonly Env: readonly string[];
   readonly Cmd: readonly string[] | null;
-  readonly Healthcheck?: object;
+  readonly Healthcheck?: { readonly Test?: readonly string[] | null | undefined };
   readonly Image: string;
   readonly Volumes: Readonly<Record<string, object>> | null;
   readonly WorkingDir: string;

@@ -6,9 +6,9 @@ import type { ContainerCreateBody, ContainerCreateResponse } from '@tsd/shared/a
 import { parseContainerName } from '@tsd/shared/container-name';
 import { TsdError } from '@tsd/shared/errors';
 import { requireRunnableOs } from '../images/image-config.ts';
-import { formatPlatform, HOST_PLATFORM } from '../images/platform.ts';
+import { formatPlatform, HOST_PLATFORM, type Platform, parsePlatform } from '../images/platform.ts';
 import { checkHostConfig } from './check-host-config.ts';
-import type { ContainerRecord } from './container.ts';
+import type { ContainerConfig, ContainerRecord } from './container.ts';
 import { mergeContainerConfig } from './container-config.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
@@ -25,15 +25,17 @@ export type CreateDeps = Pick<ContainerDeps, 'idRanges' | 'images' | 'log' | 'pl
 /**
  * Creates a container. Synchronous as a whole: no other verb sees it half made.
  *
- * @param name the user's; undefined for one made up
+ * @param options `name`: the user's; missing or empty for one made up. `platform`: `os[/architecture[/variant]]` that the
+ *   image must have
  * @throws TsdError `not_found` for a missing image, `conflict` for a name in use, `bad_parameter` and `not_implemented`
  *   naming the field
  */
 export function createContainer(
   deps: CreateDeps,
   body: ContainerCreateBody,
-  name: string | undefined,
+  options: { readonly name?: string | undefined; readonly platform?: string | undefined } = {},
 ): ContainerCreateResponse {
+  const { name, platform } = options;
   const givenName = name === undefined || name === '' ? undefined : parseContainerName(name);
   const owner = givenName === undefined ? undefined : deps.store.byName(givenName);
   if (givenName !== undefined && owner !== undefined) throw nameConflict(givenName, owner.id);
@@ -41,18 +43,19 @@ export function createContainer(
   if (imageReference === '') throw new TsdError('bad_parameter', 'Image: the name of an image is needed');
   const image = deps.images.resolve(imageReference);
   requireRunnableOs(image.config);
+  if (platform) checkPlatform(imageReference, image.config, parsePlatform(platform));
 
   const hostConfig = normalizeHostConfig(body.HostConfig ?? {});
-  const warnings = [...checkHostConfig(hostConfig), ...platformWarnings(image.config)];
+  const warnings = [...checkHostConfig(hostConfig), ...(platform ? [] : platformWarnings(image.config))];
   checkNetworkingConfig(body, hostConfig.NetworkMode);
   for (const entry of hostConfig.ExtraHosts ?? []) parseExtraHost(entry);
   const mounts = parseMountRequests(hostConfig);
-  if (body.Healthcheck?.Test?.length && body.Healthcheck.Test[0] !== 'NONE') {
-    warnings.push('Health checks are not implemented yet: the container has no health status.');
-  }
 
   const id = newContainerId();
   const config = mergeContainerConfig(body, image.config.config);
+  if (hasHealthcheck(config)) {
+    warnings.push('Health checks are not implemented yet: the container has no health status.');
+  }
   const idRange = hostConfig.UsernsMode === 'host' || hostConfig.Privileged ? null : deps.idRanges.allocate();
   const record: ContainerRecord = {
     id,
@@ -105,6 +108,24 @@ function newContainerId(): string {
 /** The host's own name where its UTS namespace or network is shared, else the short id, as in Docker. */
 function defaultHostname(id: string, networkMode: string, utsMode: string): string {
   return networkMode === 'host' || utsMode === 'host' ? hostName() : id.slice(0, 12);
+}
+
+/** Docker answers as if the image were not there: a pull could bring one that fits. */
+function checkPlatform(reference: string, image: Platform, wanted: Platform): void {
+  const matches =
+    image.os === wanted.os &&
+    image.architecture === wanted.architecture &&
+    (wanted.variant === undefined || image.variant === wanted.variant);
+  if (matches) return;
+  throw new TsdError(
+    'not_found',
+    `image with reference ${reference} was found but its platform (${formatPlatform(image)}) does not match the specified platform (${formatPlatform(wanted)})`,
+  );
+}
+
+function hasHealthcheck({ Healthcheck }: ContainerConfig): boolean {
+  const test = Healthcheck?.Test ?? [];
+  return test.length > 0 && test[0] !== 'NONE';
 }
 
 function platformWarnings(image: {

@@ -15,7 +15,7 @@ import {
 import { ErrorResponseSchema } from '@tsd/shared/api-system';
 import { TsdError } from '@tsd/shared/errors';
 import { parseFilters } from '@tsd/shared/filters';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, type TSchema, Type } from 'typebox';
 import {
   attachClient,
@@ -115,7 +115,8 @@ function registerCreate(app: FastifyInstance, deps: ContainerDeps): void {
         201,
       ),
     },
-    async (request, reply) => reply.code(201).send(createContainer(deps, request.body, request.query.name)),
+    async (request, reply) =>
+      reply.code(201).send(createContainer(inRequest(deps, request), request.body, request.query)),
   );
 }
 
@@ -123,19 +124,22 @@ function registerLifecycle(app: FastifyInstance, deps: ContainerDeps): void {
   app.post<Id & Query<'detachKeys'>>(
     '/containers/:id/start',
     { schema: describeEmpty('Starts a container', { querystring: queryOf('detachKeys') }) },
-    async ({ params }, reply) => await answerChange(reply, await startContainer(deps, params.id)),
+    async (request, reply) =>
+      await answerChange(reply, await startContainer(inRequest(deps, request), request.params.id)),
   );
   app.post<Id & Query<'t' | 'signal'>>(
     '/containers/:id/stop',
     { schema: describeEmpty('Stops a container', { querystring: queryOf('t', 'signal') }) },
-    async ({ params, query }, reply) =>
-      await answerChange(reply, await stopContainer(deps, params.id, stopOptions(query))),
+    async (request, reply) => {
+      const { params, query } = request;
+      return await answerChange(reply, await stopContainer(inRequest(deps, request), params.id, stopOptions(query)));
+    },
   );
   app.post<Id & Query<'t' | 'signal'>>(
     '/containers/:id/restart',
     { schema: describeEmpty('Stops a container and starts it again', { querystring: queryOf('t', 'signal') }) },
-    async ({ params, query }, reply) => {
-      await restartContainer(deps, params.id, stopOptions(query));
+    async (request, reply) => {
+      await restartContainer(inRequest(deps, request), request.params.id, stopOptions(request.query));
       return await reply.code(204).send();
     },
   );
@@ -171,10 +175,11 @@ function registerRemoval(app: FastifyInstance, deps: ContainerDeps): void {
   app.delete<Id & Query<'v' | 'force' | 'link'>>(
     '/containers/:id',
     { schema: describeEmpty('Removes a container', { querystring: queryOf('v', 'force', 'link') }) },
-    async ({ params, query }, reply) => {
+    async (request, reply) => {
+      const { params, query } = request;
       if (queryFlag(query.link))
         throw new TsdError('not_implemented', 'link: links between containers are not implemented');
-      await removeContainer(deps, params.id, { force: queryFlag(query.force) });
+      await removeContainer(inRequest(deps, request), params.id, { force: queryFlag(query.force) });
       return await reply.code(204).send();
     },
   );
@@ -328,6 +333,11 @@ function waitingClient(connection: HijackedConnection, streams: AttachStreams): 
     },
     close: () => connection.close(),
   };
+}
+
+/** What a verb writes to the log for this request carries the request's id. */
+function inRequest(deps: ContainerDeps, request: FastifyRequest): ContainerDeps {
+  return { ...deps, log: request.log };
 }
 
 /** Docker's 304 says that there was nothing to do. */

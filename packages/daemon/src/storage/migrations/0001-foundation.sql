@@ -74,7 +74,7 @@ CREATE TABLE containers (
   image_reference TEXT    NOT NULL,
   config          TEXT    NOT NULL CHECK (json_valid(config)),
   host_config     TEXT    NOT NULL CHECK (json_valid(host_config)),
-  -- First host id of the 65,536 that are this container's alone; NULL with --userns=host.
+  -- First host id of the 65,536 that are this container's alone; NULL without a user namespace.
   id_range        INTEGER UNIQUE CHECK (id_range IS NULL OR (id_range >= 1073741824 AND id_range % 65536 = 0)),
   created_at      TEXT    NOT NULL,
   started_at      TEXT,
