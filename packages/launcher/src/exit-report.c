@@ -39,7 +39,8 @@ void encode_exit_file(uint32_t pid, const struct exit_report *report, uint8_t to
     put_u32(to + EXIT_FILE_SIZE - 4, checksum(to, EXIT_FILE_SIZE - 4));
 }
 
-/* One journal commit instead of two: the file is synced after the rename. If power fails between the two, the checksum tells. */
+/* One journal commit instead of three: the file is synced after the rename, and the journals of ext4, XFS, btrfs and f2fs then
+ * hold its name too. If power fails between the two, the checksum tells. */
 int write_exit_file(int directory, const char *name, uint32_t pid, const struct exit_report *report)
 {
     uint8_t bytes[EXIT_FILE_SIZE];
@@ -59,8 +60,6 @@ int write_exit_file(int directory, const char *name, uint32_t pid, const struct 
         result = renameat(directory, temporary, directory, name);
     if (result == 0)
         result = fsync(fd);
-    if (result == 0)
-        result = fsync(directory);
     int error = errno;
     close(fd);
     if (result < 0)

@@ -21,7 +21,12 @@ import {
 export const FIRST_HOST_ID = 0x4000_0000;
 export const NAMESPACES = ['cgroup', 'ipc', 'mount', 'net', 'pid', 'user', 'uts'] as const;
 const ALL_CAPABILITIES = Array.from({ length: 41 }, (_, number) => number);
-const launcherPath = join(import.meta.dirname, '../build/tsd-launch');
+/** TSD_LAUNCH is another build to test: the one with sanitizers, which is large and needs libraries that no container has. */
+const otherBuild = process.env['TSD_LAUNCH'];
+const launcherPath = otherBuild ?? join(import.meta.dirname, '../build/tsd-launch');
+
+/** For tap's `skip`: why this build cannot show what the one that is shipped can. */
+export const notThisBuild = otherBuild === undefined ? false : 'only the static build can do this';
 let executable = -1;
 
 /** Why these tests cannot run here, or false: for tap's `skip`. */

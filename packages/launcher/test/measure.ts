@@ -28,7 +28,7 @@ try {
     ['the same with a terminal', containerPlan(bench, ['true'], { tty: true })],
     ['the same without a log', containerPlan(bench, ['true'], { supervisor: { log: null } })],
   ];
-  console.log(`${'plan'.padEnd(46)} ${'median ms'.padStart(10)} ${'p90 ms'.padStart(10)}`);
+  console.log(`${'plan'.padEnd(46)} ${'least ms'.padStart(10)} ${'median ms'.padStart(10)} ${'p90 ms'.padStart(10)}`);
   for (const [name, plan] of rows) print(name, plan);
   if (readFileSync('/proc/mounts', 'utf8').includes(' cgroup ')) {
     execFileSync('mkdir', ['-p', ...cgroups]);
@@ -66,5 +66,5 @@ function print(name: string, plan: LaunchPlan): void {
     .map((line) => Number(line.split(' ')[0]) / 1000)
     .sort((a, b) => a - b);
   const at = (share: number): string => (runs[Math.floor(runs.length * share)] ?? Number.NaN).toFixed(2).padStart(10);
-  console.log(`${name.padEnd(46)} ${at(0.5)} ${at(0.9)}`);
+  console.log(`${name.padEnd(46)} ${at(0)} ${at(0.5)} ${at(0.9)}`);
 }

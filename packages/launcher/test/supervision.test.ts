@@ -25,6 +25,7 @@ import {
   createClient,
   follow,
   launch,
+  notThisBuild,
   plainPlan,
   unframe,
   until,
@@ -88,7 +89,7 @@ t.test('the supervisor', { skip: cannotRun() }, async (t) => {
   });
 
   await t.test('takes its container with it when it is killed', async (t) => {
-    for (const init of [false, true]) {
+    for (const init of notThisBuild ? [false] : [false, true]) {
       const launched = await launch(containerPlan(bench, ['sleep', '1000'], { init }));
       const pid = await launched.started;
       process.kill(parentOf(pid), 'SIGKILL');
@@ -220,7 +221,7 @@ t.test('the supervisor', { skip: cannotRun() }, async (t) => {
     },
   );
 
-  await t.test('stays under 1 MB of memory', async (t) => {
+  await t.test('stays under 1 MB of memory', { skip: notThisBuild }, async (t) => {
     const launched = await launch(containerPlan(bench, ['sh', '-c', 'seq 200000; sleep 1000']));
     const client = createClient();
     const pid = await launched.started;
@@ -235,18 +236,21 @@ t.test('the supervisor', { skip: cannotRun() }, async (t) => {
   });
 
   await t.test('leaves no process of its own', async (t) => {
-    const left = readdirSync('/proc')
-      .filter((name) => /^\d+$/.test(name))
-      .filter((name) => {
+    const here = statSync(bench.directory);
+    const left = (): string[] =>
+      readdirSync('/proc').filter((name) => {
+        if (!/^\d+$/.test(name)) return false;
         try {
           return readdirSync(`/proc/${name}/fd`).some((fd) => {
             const target = statSync(`/proc/${name}/fd/${fd}`, { throwIfNoEntry: false });
-            return target?.ino === statSync(bench.directory).ino && target.dev === statSync(bench.directory).dev;
+            return target?.ino === here.ino && target.dev === here.dev;
           });
         } catch {
           return false; // it ended meanwhile
         }
       });
-    t.same(left, []);
+    // The last one closes its connection before it ends.
+    for (let i = 0; i < 500 && left().length > 0; i++) await delay(10);
+    t.same(left(), []);
   });
 });
