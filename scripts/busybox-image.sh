@@ -48,7 +48,8 @@ chmod 644 "$root/etc/passwd" "$root/etc/group"
 # --sort and fixed owners and times: the same busybox gives the same layer.
 tar --create --file "$work/layer.tar" --directory "$root" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --format=gnu .
 layer=$(sha256sum "$work/layer.tar" | cut -d' ' -f1)
-config="{\"architecture\":\"$arch\",\"os\":\"linux\",\"created\":\"1970-01-01T00:00:00Z\",\"config\":{\"Env\":[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"],\"Cmd\":[\"sh\"]},\"history\":[{\"created\":\"1970-01-01T00:00:00Z\",\"created_by\":\"Debian busybox-static\"}],\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:$layer\"]}}"
+created=$(date --utc --date="@$(stat -c %Y "$busybox")" +%Y-%m-%dT%H:%M:%SZ)
+config="{\"architecture\":\"$arch\",\"os\":\"linux\",\"created\":\"$created\",\"config\":{\"Env\":[\"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\"],\"Cmd\":[\"sh\"]},\"history\":[{\"created\":\"$created\",\"created_by\":\"Debian busybox-static\"}],\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:$layer\"]}}"
 printf %s "$config" >"$work/config.json"
 id=$(sha256sum "$work/config.json" | cut -d' ' -f1)
 mkdir -p "$work/archive/$layer"
