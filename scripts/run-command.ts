@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import type { FileOutcome } from './run-test-file.ts';
 
 /**
- * Runs `command` and counts it as a single test, or as the `ok`/`not ok` lines on its output where it prints TAP. Its
- * output is shown only when it fails.
+ * Runs `command` and counts it as a single test, or as what it says in a last line `N passed, N failed`. Lines that begin
+ * with `skipped: ` are reasons to skip. Its output is shown only when it fails.
  */
 export function runCommand(name: string, command: readonly [string, ...string[]], cwd: string): Promise<FileOutcome> {
   const startedAt = performance.now();
@@ -17,18 +17,17 @@ export function runCommand(name: string, command: readonly [string, ...string[]]
     child.on('error', reject);
     child.on('close', (code, signal) => {
       const text = Buffer.concat(output).toString();
-      const lines = text.match(/^(not )?ok \d+.*$/gm) ?? [];
-      const skips = lines.filter((line) => /# skip/i.test(line));
-      const points = lines.filter((line) => !/# (skip|todo)/i.test(line));
-      const passed = points.filter((line) => line.startsWith('ok')).length;
-      const failed = points.length - passed;
+      const summary = /(?:^|\n)(\d+) passed, (\d+) failed[^\n]*\n?$/.exec(text);
+      const passed = Number(summary?.[1] ?? 0);
+      const failed = Number(summary?.[2] ?? 0);
+      const skips = [...text.matchAll(/^skipped: (.*)$/gm)].map(([, reason = '']) => reason);
       const ok = code === 0;
       resolve({
         file: name,
-        passed: ok && points.length === 0 ? 1 : passed,
+        passed: ok && summary === null ? 1 : passed,
         failed: ok ? failed : Math.max(failed, 1),
         skipped: skips.length,
-        skips: skips.map((line) => line.replace(/^ok \d+ (- )?/, '')),
+        skips,
         failures: ok && failed === 0 ? [] : [`${signal ?? `exit code ${code}`}\n${text.trimEnd()}`],
         durationMs: performance.now() - startedAt,
       });

@@ -45,7 +45,7 @@ if (values.checks) {
   }
 }
 
-const unitPattern = `packages/${values.package ?? '*'}/test/**/*.test.ts`;
+const unitPattern = `packages/${values.package ?? '{shared,daemon,cli}'}/test/**/*.test.ts`;
 const unitFiles = values.unit || values.package ? sources(unitPattern) : files.filter((file) => !isIntegration(file));
 if (unitFiles.length > 0) {
   heading('unit tests');
