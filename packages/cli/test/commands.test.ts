@@ -51,14 +51,14 @@ t.test('ps', async (t) => {
     'NAMES     STATE     my label\nweb       RUNNING   \n',
   );
   t.match(JSON.parse((await ps('--format', 'json')).stdout), { Names: 'web', State: 'running', Networks: 'none' });
-  t.match(await ps('--format', '{{.Nope}}'), { exitCode: 64, stderr: /can't evaluate field Nope/ });
+  t.match(await ps('--format', '{{.Nope}}'), { exitCode: 1, stderr: /can't evaluate field Nope/ });
   await ps('-a', '-n', '5', '-f', 'name=x', '--filter', 'label=a=b', '-s');
   const query = daemon.requests.at(-1)?.query;
   t.equal(query?.get('all'), '1');
   t.equal(query?.get('limit'), '5');
   t.equal(query?.get('size'), '1');
   t.strictSame(JSON.parse(query?.get('filters') ?? ''), { name: { x: true }, label: { 'a=b': true } });
-  t.match(await ps('-f', 'x'), { exitCode: 1, stderr: /bad format of filter/ });
+  t.match(await ps('-f', 'x'), { exitCode: 125, stderr: /bad format of filter.*Usage: {2}tsdctl ps/s });
   t.match(await ps('extra'), { exitCode: 1, stderr: /'tsdctl ps' accepts no arguments\n\nUsage:/ });
 });
 
@@ -110,8 +110,10 @@ t.test('inspect', async (t) => {
   );
   t.equal(
     (await inspect('inspect', '--format', 'json', 'busybox')).stdout,
-    '{"Id":"i1","RepoTags":["busybox:latest"]}\n',
+    '[{"Id":"i1","RepoTags":["busybox:latest"]}]\n',
   );
+  t.match(await inspect('inspect', '-f', '{{.Stat}}', 'web'), { exitCode: 1, stderr: /can't evaluate field Stat/ });
+  t.equal((await inspect('inspect', '-f', '{{.Config.Labels.none}}', 'web')).stdout, '<no value>\n');
   const partly = await inspect('inspect', 'web', 'nope');
   t.equal(partly.exitCode, 1);
   t.equal(JSON.parse(partly.stdout).length, 1);

@@ -16,7 +16,8 @@ const data = {
   Label: (name: unknown) => `<${String(name)}>`,
 };
 
-const render = (source: string): string => compileTemplate(source, { missing: 'nothing' })(data);
+const render = (source: string): string =>
+  compileTemplate(source, { mayMiss: (_parent, field) => field === 'Missing' })(data);
 
 const cases: readonly (readonly [template: string, expected: string])[] = [
   ['plain', 'plain'],
@@ -87,10 +88,17 @@ const errors: readonly (readonly [template: string, message: RegExp])[] = [
 ];
 for (const [template, message] of errors) {
   t.test(`error: ${template}`, (t) => {
-    t.throws(() => render(template), { message, exitCode: 64 });
+    t.throws(() => render(template), { message });
     t.end();
   });
 }
+
+t.test('exit codes: 64 for what cannot be parsed, 1 for what is not there', (t) => {
+  t.throws(() => compileTemplate('{{'), { exitCode: 64, message: /^template parsing error: / });
+  t.throws(() => compileTemplate('{{nosuch .}}'), { exitCode: 64, message: /not defined/ });
+  t.throws(() => render('{{.Nope}}'), { exitCode: 1, message: /^failed to execute template: / });
+  t.end();
+});
 
 t.test('a missing field is an error where the fields are known', (t) => {
   t.throws(() => compileTemplate('{{.Nope}}')(data), /can't evaluate field Nope/);

@@ -1,7 +1,8 @@
-import { encodeFilters, parseFilterArguments } from '@tsd/shared/filters';
+import { encodeFilters } from '@tsd/shared/filters';
 import { formatDecimalBytes } from '@tsd/shared/units';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { FORCE_FLAG } from '../flags/common-flags.ts';
+import { filtersOf } from '../flags/filter-flag.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { confirm } from '../output/confirm.ts';
 
@@ -16,7 +17,7 @@ export const spec: CommandSpec = {
 };
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
-  const filters = parseFilterArguments(flags.list('filter'));
+  const filters = filtersOf(flags);
   const { stdout } = context;
   if (!flags.bool('force') && !(await confirm(stdout, 'WARNING! This will remove all stopped containers.'))) return 0;
   const result = await context.client.json<{ ContainersDeleted: string[] | null; SpaceReclaimed: number }>({

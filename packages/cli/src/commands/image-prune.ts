@@ -1,8 +1,9 @@
 import type { ImagePruneResult } from '@tsd/shared/api-images';
-import { encodeFilters, parseFilterArguments } from '@tsd/shared/filters';
+import { encodeFilters } from '@tsd/shared/filters';
 import { formatDecimalBytes } from '@tsd/shared/units';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { FORCE_FLAG } from '../flags/common-flags.ts';
+import { filtersOf } from '../flags/filter-flag.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { confirm } from '../output/confirm.ts';
 import { deleteLine } from './rmi.ts';
@@ -23,7 +24,7 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   const { stdout } = context;
   const what = all ? 'all images without at least one container associated to them' : 'all dangling images';
   if (!flags.bool('force') && !(await confirm(stdout, `WARNING! This will remove ${what}.`))) return 0;
-  const filters = new Map(parseFilterArguments(flags.list('filter'))).set('dangling', [String(!all)]);
+  const filters = new Map(filtersOf(flags)).set('dangling', [String(!all)]);
   const result = await context.client.json<ImagePruneResult>({
     method: 'POST',
     path: '/images/prune',

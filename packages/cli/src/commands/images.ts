@@ -1,8 +1,9 @@
 import type { ImageSummary } from '@tsd/shared/api-images';
-import { encodeFilters, parseFilterArguments } from '@tsd/shared/filters';
+import { encodeFilters } from '@tsd/shared/filters';
 import { formatAgo, formatDecimalBytes } from '@tsd/shared/units';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { FILTER_FLAG, FORMAT_FLAG, NO_TRUNC_FLAG } from '../flags/common-flags.ts';
+import { filtersOf } from '../flags/filter-flag.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { formatList, type ListFormat } from '../output/format-list.ts';
 import { goTimeText } from '../output/time-text.ts';
@@ -23,7 +24,7 @@ export const spec: CommandSpec = {
 };
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
-  const filters = new Map(parseFilterArguments(flags.list('filter')));
+  const filters = new Map(filtersOf(flags));
   const [name] = flags.args;
   if (name !== undefined) filters.set('reference', [...(filters.get('reference') ?? []), name]);
   const images = await context.client.json<ImageSummary[]>({
@@ -94,7 +95,7 @@ function imageList(truncate: boolean, withDigests: boolean): ListFormat<ImageRow
       CreatedSince: { title: 'CREATED', value: ({ image }) => formatAgo(image.Created * 1000) },
       CreatedAt: { title: 'CREATED AT', value: ({ image }) => goTimeText(image.Created) },
       Size: { title: 'SIZE', value: ({ image }) => size(image.Size) },
-      VirtualSize: { title: 'SIZE', value: ({ image }) => size(image.VirtualSize ?? image.Size) },
+      VirtualSize: { title: 'SIZE', value: ({ image }) => formatDecimalBytes(image.VirtualSize ?? image.Size, 4) },
       SharedSize: { title: 'SHARED SIZE', value: ({ image }) => size(image.SharedSize) },
       UniqueSize: {
         title: 'UNIQUE SIZE',

@@ -1,8 +1,9 @@
 import type { ContainerSummary } from '@tsd/shared/api-containers';
-import { encodeFilters, parseFilterArguments } from '@tsd/shared/filters';
+import { encodeFilters } from '@tsd/shared/filters';
 import { formatAgo, formatDecimalBytes } from '@tsd/shared/units';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { FILTER_FLAG, FORMAT_FLAG, NO_TRUNC_FLAG } from '../flags/common-flags.ts';
+import { filtersOf } from '../flags/filter-flag.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { ellipsis } from '../output/display-width.ts';
 import { formatList, type ListFormat } from '../output/format-list.ts';
@@ -30,10 +31,10 @@ export const spec: CommandSpec = {
 };
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
-  const filters = parseFilterArguments(flags.list('filter'));
+  const filters = filtersOf(flags);
   const limit = flags.bool('latest') ? 1 : flags.int('last');
   const format = flags.string('format');
-  const wantsSize = flags.bool('size') || /\.Size\b/.test(format ?? '');
+  const wantsSize = flags.bool('size') || /\.Size\b|\bjson \.\s*[}|]/.test(format ?? '');
   const rows = await context.client.json<ContainerSummary[]>({
     method: 'GET',
     path: '/containers/json',

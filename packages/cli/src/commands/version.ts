@@ -26,13 +26,18 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   }
   if (render !== undefined) {
     if (server === null && failure !== undefined) throw failure;
-    context.stdout.write(`${render({ Client: client, Server: server })}\n`);
+    context.stdout.write(`${render({ Client: client, Server: withDockerNames(server) })}\n`);
     return 0;
   }
   context.stdout.write(`Client: tsdctl\n${fields(clientLines(client))}`);
   if (server !== null) context.stdout.write(`\nServer: ${server.Platform.Name}\n${fields(serverLines(server))}`);
   if (failure !== undefined) throw failure;
   return 0;
+}
+
+/** Docker's client names the API's version differently in templates than the API does. */
+function withDockerNames(server: SystemVersion | null): object | null {
+  return server === null ? null : { ...server, APIVersion: server.ApiVersion };
 }
 
 function clientLines(client: Readonly<Record<string, string>>): [string, string][] {

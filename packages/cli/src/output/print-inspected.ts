@@ -2,6 +2,7 @@
 import { CliError } from '../cli-error.ts';
 import type { CommandContext } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
+import { mayMissWhenInspected } from './inspected-fields.ts';
 
 export type Renderer = (value: unknown) => string;
 
@@ -10,7 +11,7 @@ export async function templateRenderer(format: string | undefined): Promise<Rend
   if (format === undefined || format === '') return undefined;
   if (format === 'json') return (value) => JSON.stringify(value);
   const { compileTemplate } = await import('./go-template/execute-template.ts');
-  return compileTemplate(format, { missing: 'nothing' });
+  return compileTemplate(format, { mayMiss: mayMissWhenInspected });
 }
 
 /** Looks up every argument and prints what was found; what was not is told on stderr and makes the exit code 1. */
@@ -30,7 +31,9 @@ export async function printInspected(
       errors.push(error.message);
     }
   }
+  const format = flags.string('format');
   if (render === undefined) context.stdout.write(`${JSON.stringify(found, null, 4)}\n`);
+  else if (format === 'json') context.stdout.write(`${JSON.stringify(found)}\n`);
   else for (const value of found) context.stdout.write(`${render(value)}\n`);
   for (const message of errors) context.stderr.write(`${message}\n`);
   return errors.length === 0 ? 0 : 1;

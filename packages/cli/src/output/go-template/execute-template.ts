@@ -10,22 +10,34 @@ import { isTrue, TEMPLATE_FUNCTIONS, type TemplateFunction } from './template-fu
 
 export interface TemplateOptions {
   readonly functions?: Readonly<Record<string, TemplateFunction>>;
-  /** What a field that is not there gives: an error (default), or nothing (`<no value>` where it is printed). */
-  readonly missing?: 'error' | 'nothing';
+  /**
+   * Whether a field may be missing from the object in the field `parent` (undefined where that is not known): it gives
+   * nothing then (`<no value>` where it is printed). Otherwise it is an error; so is every missing field by default.
+   */
+  readonly mayMiss?: (parent: string | undefined, field: string) => boolean;
 }
 
 export type Template = (data: unknown) => string;
 
 /** Compiles a template. Throws TemplateError, here and where it is executed. */
 export function compileTemplate(source: string, options: TemplateOptions = {}): Template {
-  const nodes = parseTemplate(source);
   const functions = options.functions ?? TEMPLATE_FUNCTIONS;
-  checkFunctions(nodes, functions);
+  const nodes = parseChecked(source, functions);
   return (data) => {
-    const run = new Execution(functions, options.missing ?? 'error', data);
+    const run = new Execution(functions, options.mayMiss ?? (() => false), data);
     run.nodes(nodes, data);
     return run.output.join('');
   };
+}
+
+function parseChecked(source: string, functions: Readonly<Record<string, TemplateFunction>>): readonly TemplateNode[] {
+  try {
+    const nodes = parseTemplate(source);
+    checkFunctions(nodes, functions);
+    return nodes;
+  } catch (error) {
+    throw error instanceof TemplateError ? new TemplateError(error.reason, 'parse') : error;
+  }
 }
 
 /** A name that is no function is an error before anything is printed, as in Go. */
@@ -61,12 +73,16 @@ interface Scope {
 class Execution {
   readonly output: string[] = [];
   readonly #functions: Readonly<Record<string, TemplateFunction>>;
-  readonly #missing: 'error' | 'nothing';
+  readonly #mayMiss: (parent: string | undefined, field: string) => boolean;
   #scope: Scope;
 
-  constructor(functions: Readonly<Record<string, TemplateFunction>>, missing: 'error' | 'nothing', data: unknown) {
+  constructor(
+    functions: Readonly<Record<string, TemplateFunction>>,
+    mayMiss: (parent: string | undefined, field: string) => boolean,
+    data: unknown,
+  ) {
     this.#functions = functions;
-    this.#missing = missing;
+    this.#mayMiss = mayMiss;
     this.#scope = { variables: new Map([['$', data]]), parent: undefined };
   }
 
@@ -182,14 +198,15 @@ class Execution {
       case 'chain': {
         let value = this.#operand(operand.base, dot);
         for (const [index, field] of operand.fields.entries()) {
-          value = this.#field(value, field, index === operand.fields.length - 1 ? args : []);
+          const parent = operand.fields[index - 1];
+          value = this.#field(value, field, parent, index === operand.fields.length - 1 ? args : []);
         }
         return value;
       }
     }
   }
 
-  #field(value: unknown, field: string, args: readonly unknown[]): unknown {
+  #field(value: unknown, field: string, parent: string | undefined, args: readonly unknown[]): unknown {
     if (typeof value !== 'object' || value === null) {
       if (value === null || value === undefined) {
         throw new TemplateError(`nil pointer evaluating field ${field}: the value in front of it is not there`);
@@ -197,7 +214,7 @@ class Execution {
       throw new TemplateError(`can't evaluate field ${field} in ${formatValue(value)}`);
     }
     if (!(field in value) || Array.isArray(value)) {
-      if (this.#missing === 'nothing' && !Array.isArray(value)) return undefined;
+      if (!Array.isArray(value) && this.#mayMiss(parent, field)) return undefined;
       throw new TemplateError(`can't evaluate field ${field}: there is no such field`);
     }
     const member = (value as Record<string, unknown>)[field];
