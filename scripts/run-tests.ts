@@ -32,7 +32,8 @@ const { values, positionals } = parseArgs({
 const outcomes: FileOutcome[] = [];
 const own = new Set<number>();
 const files = positionals.map((file) => relative(root, resolve(file)));
-const isIntegration = (file: string): boolean => file.startsWith('test/');
+/** Those of packages/launcher run real containers without the daemon. */
+const isIntegration = (file: string): boolean => /^(test|packages\/launcher)\//.test(file);
 
 if (values.checks) {
   heading('format, lint, import rules, types');
@@ -57,7 +58,9 @@ if (values.c) {
   report(await runCommand('packages/launcher (make test)', ['make', '-C', 'packages/launcher', 'test'], root));
 }
 
-const integrationFiles = values.integration ? sources('test/*.test.ts') : files.filter(isIntegration);
+const integrationFiles = values.integration
+  ? [...sources('packages/launcher/test/*.test.ts'), ...sources('test/*.test.ts')]
+  : files.filter(isIntegration);
 if (integrationFiles.length > 0) {
   heading('integration tests');
   if (process.getuid?.() !== 0) {
