@@ -5,8 +5,13 @@
 
 #include "wire.h"
 
+enum { KEPT_SIZE = 16384 };
+
 uint8_t *frame_room(struct frame_reader *reader, size_t length)
 {
+    /* a large frame is over: give its memory back */
+    if (reader->start == reader->used && reader->size > KEPT_SIZE)
+        free_frames(reader);
     if (reader->start) {
         memmove(reader->buffer, reader->buffer + reader->start, reader->used - reader->start);
         reader->used -= reader->start;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "descriptors.h"
 #include "failure.h"
 
 static int open_file(struct log_file *log, int flags)
@@ -15,6 +16,8 @@ static int open_file(struct log_file *log, int flags)
     struct stat status;
 
     log->file = openat(log->directory, log->name, O_RDWR | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+    if (log->file >= 0)
+        log->file = keep_from_slots(log->file);
     if (log->file < 0 || fstat(log->file, &status) < 0)
         return -1;
     log->size = (uint64_t)status.st_size;

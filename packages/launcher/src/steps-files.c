@@ -99,7 +99,8 @@ int step_write_file(const struct launch *launch, const struct step *step)
             return -1;
         close(made);
     }
-    fd = open_plan_path(launch, &step->at, O_WRONLY | O_NOCTTY | (step->write_file.create ? O_TRUNC : 0), 0);
+    /* a pipe that an image put there must not hold the launch up for ever */
+    fd = open_plan_path(launch, &step->at, O_WRONLY | O_NOCTTY | O_NONBLOCK | (step->write_file.create ? O_TRUNC : 0), 0);
     if (fd < 0)
         return -1;
     return closing(fd, write_once(fd, step->write_file.data.data, step->write_file.data.length));

@@ -30,7 +30,7 @@ uint64_t now_ns(clockid_t clock)
     struct timespec now;
 
     clock_gettime(clock, &now);
-    return (uint64_t)now.tv_sec * STALL_NS_PER_S + (uint64_t)now.tv_nsec;
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
 static void close_stdin(struct supervisor *supervisor)
@@ -148,7 +148,7 @@ static bool takes_output(const struct attach_client *client)
 /* Disconnects clients that hold others up. Returns the poll(2) timeout until the next one might have to go, in ms. */
 static int drop_stalled_clients(struct supervisor *supervisor)
 {
-    const uint64_t limit = (uint64_t)STALL_LIMIT_S * STALL_NS_PER_S;
+    const uint64_t limit = (uint64_t)STALL_LIMIT_S * NS_PER_S;
     uint64_t now = 0, soonest = UINT64_MAX;
     size_t takers = 0;
 
@@ -295,8 +295,10 @@ static void serve_client(struct supervisor *supervisor, struct attach_client *cl
 static bool serve(struct supervisor *supervisor, const struct waits *waits)
 {
     const struct pollfd *at = waits->list;
-    bool ended = at[SOURCE_SIGNALS].revents && reap(supervisor);
 
+    /* at once: what a daemon asks for must not meet a pid that may be another's by now */
+    if (at[SOURCE_SIGNALS].revents && reap(supervisor))
+        return true;
     if (at[SOURCE_STDOUT].revents)
         read_output(supervisor, LOG_STDOUT);
     if (at[SOURCE_STDERR].revents && !is_paused(supervisor))
@@ -317,7 +319,7 @@ static bool serve(struct supervisor *supervisor, const struct waits *waits)
             serve_client(supervisor, client, at->revents);
     if (waits->list[SOURCE_LISTENER].revents)
         accept_daemon(supervisor);
-    return ended;
+    return false;
 }
 
 void supervise(struct supervisor *supervisor)
@@ -327,7 +329,6 @@ void supervise(struct supervisor *supervisor)
     /* what came behind START, and the initial input of clients */
     for (struct connection *connection = supervisor->connections; connection; connection = connection->next)
         receive_requests(supervisor, connection);
-    bool ended = false;
     for (;;) {
         pass_all_input(supervisor);
         remove_finished_clients(supervisor);
@@ -340,8 +341,7 @@ void supervise(struct supervisor *supervisor)
             timeout = 10;
         if (poll(waits.list, count, timeout) <= 0)
             continue;
-        ended = serve(supervisor, &waits);
-        if (ended)
+        if (serve(supervisor, &waits))
             finish(supervisor);
     }
 }

@@ -14,9 +14,13 @@
 enum {
     READ_SIZE = 65536,
     RECEIVED_LIMIT = 16, /* descriptors that came before their frame was complete */
-    STALL_NS_PER_S = 1000000000,
-    STALL_LIMIT_S = 30,
+    NS_PER_S = 1000000000,
 };
+
+/* How long a client that takes nothing may hold up others: PROTOCOL.md, section 4. */
+#ifndef STALL_LIMIT_S
+#define STALL_LIMIT_S 30
+#endif
 
 /* A daemon's connection. */
 struct connection {

@@ -10,6 +10,7 @@ import {
   createClient,
   type Launched,
   launch,
+  notThisBuild,
   plainPlan,
   readLog,
   unframe,
@@ -150,6 +151,21 @@ t.test('attach clients', { skip: cannotRun() }, async (t) => {
     t.equal(stdout.split('\n').length, 300_001);
     t.match(stdout, /\n299999\n300000\n$/);
   });
+
+  await t.test(
+    'that take nothing for too long do not hold others up',
+    { skip: notThisBuild ? false : 'the shipped build waits 30 s; the one with sanitizers 1 s' },
+    async (t) => {
+      const [stuck, other] = [createClient({ paused: true }), createClient()];
+      const launched = await launch(plainPlan(bench, ['seq', '300000'], { log: null }), {
+        attach: [{ client: stuck }, { client: other }],
+      });
+      await launched.exited;
+      t.match(unframe(await other.ended).stdout, /\n300000\n$/);
+      stuck.socket.resume();
+      t.ok((await stuck.ended).length < 2_000_000, 'it reads an end before all of it came');
+    },
+  );
 
   await t.test('that are slow get what is left after the exit was told', async (t) => {
     const slow = createClient({ paused: true });

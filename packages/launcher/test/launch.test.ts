@@ -174,6 +174,15 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     t.match(await run(bench, 'touch /tmp/x; touch /y && echo y', { before: [writeProtect] }), /y\n.*Read-only/s);
   });
 
+  await t.test('is not held up by a pipe where it is to write a file', async (t) => {
+    const ENXIO = 6;
+    const before: Step[] = [
+      { op: 'mknod', side: 'container', at: { path: '/tmp/pipe' }, type: 'fifo', mode: 0o600, major: 0, minor: 0 },
+      { op: 'write-file', side: 'container', at: { path: '/tmp/pipe' }, data: 'x', create: true },
+    ];
+    t.match(await failureOf(launch(containerPlan(bench, ['true'], { before }))), { errno: ENXIO, detail: '/tmp/pipe' });
+  });
+
   await t.test('follows no magic link into the working directory', async (t) => {
     for (const path of ['/proc/self/fd/64', '/proc/self/cwd', '/proc/1/root']) {
       const before: Step[] = [{ op: 'change-directory', side: 'container', path }];
