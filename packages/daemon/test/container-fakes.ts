@@ -52,6 +52,8 @@ export interface World {
   /** What the next launch does instead of starting a process. */
   failNextLaunch: { step: number; errno: number; detail: string } | Error | null;
   imageConfig: ImageRunConfig;
+  /** Supervisors answer only when this resolves. */
+  supervisorsAnswer: Promise<void>;
   /** A daemon on this world's files. Its predecessor is dead: nothing of it is heard any more. */
   daemon(): Promise<ContainerDeps>;
   /** kill -9 of the daemon. */
@@ -83,6 +85,7 @@ export function createWorld(): World {
     releasedImages: [],
     failNextLaunch: null,
     imageConfig: { Cmd: ['sh'], Env: ['PATH=/bin'] },
+    supervisorsAnswer: Promise.resolve(),
     lastProcess() {
       const process = world.processes.at(-1);
       if (process === undefined) throw new Error('nothing was launched');
@@ -99,7 +102,7 @@ export function createWorld(): World {
     async daemon() {
       world.kill();
       const deps = createDeps();
-      await reconcileContainers(deps);
+      await reconcileContainers(deps, 50);
       return deps;
     },
   };
@@ -171,6 +174,7 @@ export function createWorld(): World {
         processes: () => [process.pid],
       },
       connectSupervisor: async (socket) => {
+        await world.supervisorsAnswer;
         const connect = supervisors.get(socket);
         if (connect === undefined || !existsSync(socket)) throw new Error(`ECONNREFUSED ${socket}`);
         return connect();

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -7,6 +8,7 @@ import { removeContainer } from '../src/containers/remove-container.ts';
 import { startContainer } from '../src/containers/start-container.ts';
 import { stopContainer } from '../src/containers/stop-container.ts';
 import { waitContainer } from '../src/containers/wait-container.ts';
+import { processStartTicks } from '../src/os/process-stat.ts';
 import { createWorld, until, type World } from './container-fakes.ts';
 
 const BUSYBOX = { Image: 'busybox' };
@@ -194,4 +196,39 @@ t.test('restart policies: always and unless-stopped start with the daemon, what 
       .sort(),
     ['always', 'waiting'],
   );
+});
+
+t.test('a supervisor that does not answer holds nobody up, and is heard when it does', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  createContainer(first, BUSYBOX, { name: 'box' });
+  await startContainer(first, 'box');
+  const { promise, resolve } = Promise.withResolvers<void>();
+  world.supervisorsAnswer = promise;
+  const second = await world.daemon();
+  t.match(second.store.lookup('box'), { status: 'running', pid: world.lastProcess().pid });
+  t.match(world.log.at(-1), { level: 'error', message: /does not answer/ });
+  resolve();
+  await until(() => second.running.get(world.lastProcess().id) !== undefined, 'the supervisor is heard');
+  t.equal(await stopContainer(second, 'box', {}), true);
+});
+
+t.test('a process whose supervisor cannot be reached is killed, and a reused pid is left alone', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const names = ['box', 'reused'] as const;
+  const children = names.map(() => spawn('sleep', ['100']));
+  for (const [index, name] of names.entries()) {
+    const { Id } = createContainer(first, BUSYBOX, { name });
+    await startContainer(first, name);
+    const pid = children[index]?.pid ?? 0;
+    const ticks = Number(processStartTicks(pid)) + index;
+    first.store.update(Id, { pid, pidStartTicks: ticks });
+    rmSync(containerFiles(first.roots, Id).runtimeDirectory, { recursive: true });
+  }
+  const second = await world.daemon();
+  t.match(second.store.list(), [{ status: 'exited' }, { status: 'exited' }]);
+  await until(() => children[0]?.signalCode === 'SIGKILL', 'the survivor is killed');
+  t.equal(children[1]?.signalCode, null);
+  children[1]?.kill();
 });

@@ -20,23 +20,29 @@ import { isRunning, transition } from './lifecycle.ts';
 import { removeLocked } from './remove-container.ts';
 import { restartAfterExit } from './restart-container.ts';
 import { startsWithDaemon } from './restart-policy.ts';
-import { readStartTicks, type StartDeps, startContainer } from './start-container.ts';
+import { type StartDeps, startContainer, startTicks } from './start-container.ts';
 import { nowNs, timestampOfNs } from './timestamp.ts';
 
 export type ReconcileDeps = StartDeps & Pick<ContainerDeps, 'connectSupervisor'>;
+
+/** A supervisor answers at once, unless it is stopped or the host is very busy. */
+const RECONNECT_TIMEOUT_MS = 5000;
 
 /**
  * To be called once, before the API is served. When it resolves every record tells the truth and running containers are
  * supervised again; starting those whose restart policy wants it, and deleting files, go on in the background.
  */
-export async function reconcileContainers(deps: ReconcileDeps): Promise<void> {
+export async function reconcileContainers(
+  deps: ReconcileDeps,
+  reconnectTimeoutMs: number = RECONNECT_TIMEOUT_MS,
+): Promise<void> {
   makeRoots(deps.roots);
   deps.restartTimers.onDue((id) => {
     restartAfterExit(deps, id).catch((error: unknown) =>
       deps.log.error({ containerId: id, err: error }, 'a restart failed'),
     );
   });
-  await Promise.all(deps.store.list().map((record) => reconcileOne(deps, record)));
+  await Promise.all(deps.store.list().map((record) => reconcileOne(deps, record, reconnectTimeoutMs)));
   removeOrphans(deps);
   deps.trash.empty();
   for (const record of deps.store.list()) startAgain(deps, record);
@@ -49,35 +55,62 @@ function makeRoots(roots: StateRoots): void {
 }
 
 /** A failure here is one container's, never the daemon's. */
-async function reconcileOne(deps: ReconcileDeps, record: ContainerRecord): Promise<void> {
+async function reconcileOne(deps: ReconcileDeps, record: ContainerRecord, timeoutMs: number): Promise<void> {
   try {
     if (record.status === 'removing') {
       await removeLocked(deps, record);
       return;
     }
-    const supervisor = await reconnect(deps, record);
-    if (supervisor !== null) {
-      superviseContainer(deps, asRunning(deps, record, supervisor), supervisor);
+    const { controlSocket } = containerFiles(deps.roots, record.id);
+    if (existsSync(controlSocket)) {
+      const reconnected = reconnect(deps, record, deps.connectSupervisor(controlSocket));
+      if (await settlesWithin(reconnected, timeoutMs)) return;
+      // It is supervised as soon as it answers; the others, and the API, do not wait for it.
+      deps.log.error({ containerId: record.id }, "a container's supervisor does not answer");
       return;
     }
-    recordMissedExit(deps, record);
-    removeStaleFiles(deps, record);
+    settleStopped(deps, record);
   } catch (error) {
     deps.log.error({ containerId: record.id, err: error }, 'a container could not be reconciled');
   }
 }
 
-/** The supervisor of a container that still runs; null where none answers. */
-async function reconnect(deps: ReconcileDeps, record: ContainerRecord): Promise<Supervisor | null> {
-  const { controlSocket } = containerFiles(deps.roots, record.id);
-  if (!existsSync(controlSocket)) return null;
+/** Supervises the container when its supervisor answers; settles its record where nobody listens any more. */
+async function reconnect(deps: ReconcileDeps, record: ContainerRecord, connecting: Promise<Supervisor>): Promise<void> {
   try {
-    return await deps.connectSupervisor(controlSocket);
+    const supervisor = await connecting;
+    superviseContainer(deps, asRunning(deps, record, supervisor), supervisor);
   } catch (error) {
-    // A socket without a listener: the exit file tells the rest.
     deps.log.debug({ containerId: record.id, err: error }, 'no supervisor answers');
-    return null;
+    settleStopped(deps, record);
   }
+}
+
+async function settlesWithin(work: Promise<void>, timeoutMs: number): Promise<boolean> {
+  const { promise: expired, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(false), timeoutMs);
+  try {
+    return await Promise.race([work.then(() => true), expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A container without a supervisor: its exit file tells the rest. */
+function settleStopped(deps: ReconcileDeps, record: ContainerRecord): void {
+  killSurvivor(deps, record);
+  recordMissedExit(deps, record);
+  removeStaleFiles(deps, record);
+}
+
+/**
+ * A process dies with its supervisor (PR_SET_PDEATHSIG), and with its cgroup, which is removed below. Where someone has
+ * deleted the socket of a supervisor that lives, on a host without cgroups, neither is so.
+ */
+function killSurvivor(deps: ReconcileDeps, { id, pid, pidStartTicks }: ContainerRecord): void {
+  if (pid === null || pidStartTicks === null || startTicks(pid) !== pidStartTicks) return;
+  deps.log.warn({ containerId: id, pid }, 'killing a container whose supervisor cannot be reached');
+  process.kill(pid, 'SIGKILL');
 }
 
 /** The record of a container that runs, also where the daemon died between its launch and the record. */
@@ -88,7 +121,7 @@ function asRunning(deps: ReconcileDeps, record: ContainerRecord, supervisor: Sup
   return deps.store.update(record.id, {
     status: isRunning(record.status) ? record.status : transition(record.status, 'start'),
     pid: supervisor.pid,
-    pidStartTicks: readStartTicks(supervisor.pid),
+    pidStartTicks: startTicks(supervisor.pid),
     startedAt,
     finishedAt: null,
     exitCode: 0,

@@ -2,8 +2,9 @@
  * Starts a container's process. The order in which things become visible, and what a daemon killed in between leaves, is
  * written down in docs/lifecycle.md.
  */
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
+import { processStartTicks } from '../os/process-stat.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
 import type { LaunchPlan, Slot } from '../runtime/launch-plan.ts';
 import type { LayerLease } from '../runtime/layer-mounts.ts';
@@ -70,7 +71,7 @@ export async function startLocked(
     const running = deps.store.update(id, {
       status: transition(record.status, 'start'),
       pid: supervisor.pid,
-      pidStartTicks: readStartTicks(supervisor.pid),
+      pidStartTicks: startTicks(supervisor.pid),
       startedAt: timestampOfNs(supervisor.startedAtNs),
       finishedAt: null,
       exitCode: 0,
@@ -171,16 +172,8 @@ function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
   }
 }
 
-/** Field 22 of /proc/PID/stat, proc_pid_stat(5); null when the process is gone already. */
-export function readStartTicks(pid: number): number | null {
-  let stat: string;
-  try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH')) return null;
-    throw error;
-  }
-  // The second field, the command, may hold blanks and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return Number(fields[19]);
+/** As the record holds it; null when the process is gone already. */
+export function startTicks(pid: number): number | null {
+  const ticks = processStartTicks(pid);
+  return ticks === null ? null : Number(ticks);
 }
