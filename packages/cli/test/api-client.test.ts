@@ -4,8 +4,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { createApiClient, encodeQuery, segment } from '../src/api/api-client.ts';
+import { createApiClient } from '../src/api/api-client.ts';
 import { CannotConnectError, ConnectionLostError, cannotConnect } from '../src/api/api-error.ts';
+import { encodeQuery, segment } from '../src/api/api-request.ts';
 import { parseEndpoint } from '../src/api/endpoint.ts';
 import { acceptUpgrade, answerJson, startFakeDaemon } from './support/fake-daemon.ts';
 

@@ -1,6 +1,6 @@
 import type { ImageHistoryItem } from '@tsd/shared/api-images';
 import { formatAgo, formatDecimalBytes } from '@tsd/shared/units';
-import { segment } from '../api/api-client.ts';
+import { segment } from '../api/api-request.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { FORMAT_FLAG, NO_TRUNC_FLAG } from '../flags/common-flags.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';

@@ -1,5 +1,5 @@
-import { segment } from '../api/api-client.ts';
 import { ApiError } from '../api/api-error.ts';
+import { segment } from '../api/api-request.ts';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { INSPECT_FORMAT_FLAG } from '../flags/common-flags.ts';

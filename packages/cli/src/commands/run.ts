@@ -1,6 +1,7 @@
 /** `run`: create, attach, wait, start — the sequence of Docker's client without its other round trips. */
-import { segment } from '../api/api-client.ts';
+
 import { ApiError } from '../api/api-error.ts';
+import { segment } from '../api/api-request.ts';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import { CONTAINER_FLAGS } from '../flags/container-flags.ts';

@@ -1,5 +1,5 @@
 import type { ContainerInspectResponse } from '@tsd/shared/api-containers';
-import { segment } from '../api/api-client.ts';
+import { segment } from '../api/api-request.ts';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';

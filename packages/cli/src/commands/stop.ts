@@ -1,4 +1,4 @@
-import { segment } from '../api/api-client.ts';
+import { segment } from '../api/api-request.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { eachTarget } from './each-target.ts';

@@ -1,5 +1,5 @@
 import { isDigest, parseReference, repositoryName, withDefaultTag } from '@tsd/shared/image-reference';
-import { segment } from '../api/api-client.ts';
+import { segment } from '../api/api-request.ts';
 import { CliError } from '../cli-error.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';

@@ -1,6 +1,6 @@
 /** The messages that load, import and pull answer with, one JSON object after the other (Docker's jsonmessage). */
 import type { ProgressMessage } from '@tsd/shared/api-images';
-import type { ApiResponse } from '../api/api-client.ts';
+import type { ApiResponse } from '../api/exchange.ts';
 import { CliError } from '../cli-error.ts';
 import type { Output } from './output.ts';
 

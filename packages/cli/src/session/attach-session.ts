@@ -1,6 +1,6 @@
 /** The streams of one attached container: frames or a raw tty to stdout and stderr, stdin to the container. */
 import { createFrameDecoder, STREAM_STDERR, STREAM_SYSTEM_ERROR } from '@tsd/shared/stream-framing';
-import type { HijackedStream } from '../api/api-client.ts';
+import type { HijackedStream } from '../api/exchange.ts';
 import { writable } from '../api/socket-writable.ts';
 import { CliError } from '../cli-error.ts';
 import type { Output } from '../output/output.ts';

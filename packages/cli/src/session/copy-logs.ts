@@ -1,7 +1,8 @@
 /** Copies a container's log to stdout and stderr. */
 import { STREAM_STDERR, STREAM_STDOUT } from '@tsd/shared/stream-framing';
-import type { ApiResponse, QueryValue } from '../api/api-client.ts';
 import { ConnectionLostError } from '../api/api-error.ts';
+import type { QueryValue } from '../api/api-request.ts';
+import type { ApiResponse } from '../api/exchange.ts';
 import type { Output } from '../output/output.ts';
 import { createOutputSplitter } from './attach-session.ts';
 import type { ExitStatusOptions } from './exit-status.ts';

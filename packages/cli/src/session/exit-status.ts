@@ -1,6 +1,8 @@
 /** The exit code of a container, also across a restart of the daemon. */
-import { type ApiClient, type ApiResponse, segment } from '../api/api-client.ts';
+import type { ApiClient } from '../api/api-client.ts';
 import { ApiError, ConnectionLostError } from '../api/api-error.ts';
+import { segment } from '../api/api-request.ts';
+import type { ApiResponse } from '../api/exchange.ts';
 import { CliError } from '../cli-error.ts';
 import { type ReconnectOptions, retryUntilBack } from './wait-for-daemon.ts';
 

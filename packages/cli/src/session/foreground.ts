@@ -1,6 +1,7 @@
 /** A container in the foreground: its streams, its signals and its exit code. */
-import { segment } from '../api/api-client.ts';
+
 import { ApiError } from '../api/api-error.ts';
+import { segment } from '../api/api-request.ts';
 import type { CommandContext } from '../command.ts';
 import type { AttachEnd } from './attach-session.ts';
 import { type ExitStatusOptions, registerWait, type WaitCondition } from './exit-status.ts';

@@ -1,5 +1,6 @@
 /** The attach request and everything of this terminal that belongs to it. */
-import { type HijackedStream, segment } from '../api/api-client.ts';
+import { segment } from '../api/api-request.ts';
+import type { HijackedStream } from '../api/exchange.ts';
 import type { CommandContext } from '../command.ts';
 import { type AttachEnd, runAttachSession } from './attach-session.ts';
 
