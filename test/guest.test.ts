@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import t from 'tap';
 
 const QEMU = '/usr/bin/qemu-system-x86_64';
-const DEADLINE_MS = 300_000;
+const DEADLINE_MS = 600_000;
 const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tsd-test-guest');
 
 const missing =
