@@ -113,7 +113,7 @@ t.test('exec', { skip: cannotRun() }, async (t) => {
     );
     const launched = await launch(plan, { attach: [{ client }] });
     await launched.started;
-    await until(client, '\nready');
+    await until(client, 'ready\n');
     await launched.connection.signal(15);
     t.match(await launched.exited, { kind: 'exited', code: 5 });
     const { stdout } = unframe(await client.ended);
