@@ -140,6 +140,8 @@ t.test('Docker warns of what is discarded', (t) => {
   ]);
   t.match(warnings({}), [/Bridge networks are not implemented yet/]);
   t.match(warnings({ NetworkMode: 'none', OomKillDisable: true }), [/OOM killer is disabled/]);
+  t.throws(() => warnings({ Dns: ['1.1.1.1\nsearch x'] }), { message: /HostConfig.Dns/ });
+  t.throws(() => warnings({ DnsSearch: ['a b'] }), { message: /HostConfig.DnsSearch/ });
   t.throws(() => warnings({ NanoCpus: 4_000_000_001 }), { message: /there are only 4 CPUs available/ });
   t.end();
 });

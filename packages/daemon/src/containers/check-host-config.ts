@@ -2,6 +2,7 @@
  * Refuses host configurations that make no sense (moby daemon/daemon_unix.go, verifyPlatformContainerResources and
  * verifyContainerSettings) or that need what tsd does not have yet. What depends on the host's kernel is planLaunch's.
  */
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { TsdError } from '@tsd/shared/errors';
 import { RLIMIT_NUMBERS } from '@tsd/shared/ulimit-spec';
@@ -23,6 +24,7 @@ export function checkHostConfig(host: HostConfig, processors: number = available
   checkModes(host);
   checkNetwork(host, warnings);
   checkNotImplemented(host);
+  checkNames(host);
   parseLogLimits(host.LogConfig);
   if (host.BlkioWeight !== 0 && (host.BlkioWeight < 10 || host.BlkioWeight > 1000)) {
     throw bad('Range of blkio weight is from 10 to 1000');
@@ -126,6 +128,16 @@ function checkNetwork(host: HostConfig, warnings: string[]): void {
       return;
     default:
       throw notYet(`HostConfig.NetworkMode "${host.NetworkMode}": networks other than none and host`);
+  }
+}
+
+/** What ends up in /etc/resolv.conf, where a line break would begin another setting. */
+function checkNames({ Dns, DnsSearch, DnsOptions }: HostConfig): void {
+  for (const address of Dns)
+    if (isIP(address) === 0) throw bad(`invalid HostConfig.Dns: "${address}" is not an IP address`);
+  for (const [field, words] of Object.entries({ DnsSearch, DnsOptions })) {
+    for (const word of words)
+      if (!/^[^\s\p{Cc}]+$/u.test(word)) throw bad(`invalid HostConfig.${field}: "${word}" is not one word`);
   }
 }
 
