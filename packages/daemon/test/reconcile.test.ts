@@ -232,3 +232,18 @@ t.test('a process whose supervisor cannot be reached is killed, and a reused pid
   t.equal(children[1]?.signalCode, null);
   children[1]?.kill();
 });
+
+t.test('a container whose supervisor never answers can be removed by force', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const { Id } = createContainer(first, BUSYBOX, { name: 'box' });
+  await startContainer(first, 'box');
+  world.supervisorsAnswer = Promise.withResolvers<void>().promise;
+  const second = await world.daemon();
+  const removed = waitContainer(second, 'box', 'removed');
+  await t.rejects(removeContainer(second, 'box', { force: false }), { code: 'conflict' });
+  await removeContainer(second, 'box', { force: true });
+  t.match(await removed.result, { exitCode: 137 });
+  t.ok(world.removedCgroups.includes(Id));
+  t.equal(second.store.count(), 0);
+});

@@ -4,7 +4,8 @@ import { TsdError } from '@tsd/shared/errors';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
-import { isRunning, nextStatus } from './lifecycle.ts';
+import { isRunning, nextStatus, transition } from './lifecycle.ts';
+import { nowNs, timestampOfNs } from './timestamp.ts';
 
 export type RemoveDeps = Pick<
   ContainerDeps,
@@ -43,7 +44,7 @@ export async function removeContainer(
   await deps.locks.run(id, async () => {
     // A start may have come between.
     if (options.force) await killAndWait(deps, id);
-    const record = deps.store.byId(id);
+    const record = options.force ? await killUnreachable(deps, id) : deps.store.byId(id);
     // Someone else, or --rm, removed it meanwhile: it is gone, as was asked.
     if (record === undefined) return;
     if (isRunning(record.status)) {
@@ -90,6 +91,19 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
   // The error is the removal's, as in moby (SetRemoved): a failed start is told by the start.
   deps.waiters.removed(id, { exitCode: record.exitCode, error: '' });
   deps.imageReleased(record.imageId);
+}
+
+/** A container whose supervisor does not answer (see reconcile) is killed by its cgroups: a user must get rid of it. */
+async function killUnreachable(deps: RemoveDeps, id: string): Promise<ContainerRecord | undefined> {
+  const record = deps.store.byId(id);
+  if (record === undefined || !isRunning(record.status)) return record;
+  deps.log.warn({ containerId: id }, 'killing a container whose supervisor does not answer');
+  await deps.cgroups.remove(id);
+  const exitCode = 128 + SIGKILL;
+  const changes = { pid: null, pidStartTicks: null, exitCode, exitSignal: SIGKILL, finishedAt: timestampOfNs(nowNs()) };
+  const exited = deps.store.update(id, { status: transition(record.status, 'exit'), ...changes });
+  deps.waiters.exited(id, { exitCode, error: '' });
+  return exited;
 }
 
 async function killAndWait(deps: RemoveDeps, id: string): Promise<void> {
