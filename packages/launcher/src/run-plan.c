@@ -107,10 +107,25 @@ _Noreturn void run_child(struct launch *launch)
     _exit(1);
 }
 
-/* Once the child has a table of its own, its descriptors here would keep pipes and the baton open. */
-static int close_what_the_child_has(bool tty)
+/* The mounts that the host's side made are held until the supervisor ends. When an overlay's last user is the container's
+ * process, its exit waits until the whole file system below has been written to disk. Returns -1 with errno. */
+static int hold_mounts(const struct plan *plan)
 {
-    if (tty && dup3(CHILD_STDIN_FD, TERMINAL_FD, O_CLOEXEC) < 0)
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->op == OP_NEW_MOUNT && step->side == SIDE_HOST && fcntl(slot_fd(step->slot), F_GETFD) >= 0 &&
+            fcntl(slot_fd(step->slot), F_DUPFD_CLOEXEC, LAST_SLOT_FD + 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Once the child has a table of its own, its descriptors here would keep pipes and the baton open. */
+static int close_what_the_child_has(const struct plan *plan)
+{
+    if (hold_mounts(plan) < 0)
+        return -1;
+    if (plan->supervisor.tty && dup3(CHILD_STDIN_FD, TERMINAL_FD, O_CLOEXEC) < 0)
         return -1;
     for (int fd = CHILD_STDIN_FD; fd <= SELF_EXE_FD; fd++)
         close(fd);
@@ -172,7 +187,7 @@ static int let_child_work(const struct launch *launch, uint32_t *index, warn_fun
             warn(&message.failure);
             break;
         case BATON_UNSHARED:
-            if (close_what_the_child_has(launch->plan->supervisor.tty) < 0)
+            if (close_what_the_child_has(launch->plan) < 0)
                 return fill(failure, *index, errno, "descriptors"), -1;
             break;
         case BATON_EXEC:

@@ -78,6 +78,9 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     t.same(readdirSync(`/proc/${pid}/fd`), ['0', '1', '2'], 'only 0-2 are open');
     t.match(readlinkSync(`/proc/${pid}/fd/0`), '/dev/null');
     t.match(readlinkSync(`/proc/${pid}/fd/1`), /^pipe:/);
+    const supervisor = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1];
+    const held = readdirSync(`/proc/${supervisor}/fd`).filter((fd) => Number(fd) >= 64 + 1024);
+    t.equal(held.length, 1, 'the supervisor holds the overlay, so that the exit need not wait for its sync');
     await launched.connection.signal(9);
     t.match(await launched.exited, { kind: 'signalled', code: 9, oomKilled: false });
   });
