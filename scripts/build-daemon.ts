@@ -23,6 +23,9 @@ await build({
   target: 'node24',
   format: 'esm',
   external: ['koffi', 'better-sqlite3'],
+  // Smaller sources are less memory for as long as the daemon runs.
+  minifyWhitespace: true,
+  minifySyntax: true,
   sourcemap: true,
   logLevel: 'warning',
   // CommonJS packages in an ES module bundle ask for `require`.

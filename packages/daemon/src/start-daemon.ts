@@ -25,6 +25,7 @@ import { removeHiddenImages } from './images/remove-image.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
+import { releaseFreeMemory } from './os/release-memory.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
@@ -110,6 +111,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   });
   await server.listen();
   writeFileSync(config.pidFile, `${process.pid}\n`);
+  // Starting makes more garbage than a day of idling.
+  setImmediate(releaseFreeMemory);
 
   return {
     async close() {
