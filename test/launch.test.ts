@@ -199,12 +199,12 @@ t.test('a seccomp profile need not allow what the launcher itself uses', async (
   const seccomp = `seccomp=${JSON.stringify(profile)}`;
   for (const options of [[seccomp], [seccomp, 'no-new-privileges']]) {
     for (const Init of [false, true]) {
-      const script = 'grep ^Seccomp: /proc/self/status; echo by name >/dev/stdout; ls /proc/1/fd 2>/dev/null | wc -l';
+      const script = 'grep ^Seccomp: /proc/self/status; echo by name >/dev/stdout; ls /proc/1/fd; true';
       const { supervisor, output, id } = await launch(
         { ...shell(script), User: '1000:1000' },
         { SecurityOpt: options, Init },
       );
-      t.match((await output).split('\n'), [/^Seccomp:\s+2$/, 'by name', '3'], options.slice(1).join());
+      t.match((await output).split('\n'), [/^Seccomp:\s+2$/, 'by name', '0', '1', '2'], options.slice(1).join());
       t.match(await supervisor.exited, { kind: 'exited', code: 0 });
       if (host.cgroups !== null) await removeContainerCgroups(host.cgroups, id);
     }
