@@ -108,21 +108,22 @@ static void catch_up(const struct supervisor *supervisor, struct connection *con
         tell(connection, frame, encode_exited(frame, &supervisor->report));
 }
 
-void accept_daemon(struct supervisor *supervisor)
+bool accept_daemon(struct supervisor *supervisor)
 {
     int socket = accept4(LISTEN_FD, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct ucred peer = {.uid = (uid_t)-1};
     socklen_t length = sizeof peer;
 
     if (socket < 0)
-        return;
+        return false;
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0 || peer.uid != geteuid()) {
         close(socket);
-        return;
+        return true;
     }
     struct connection *connection = add_connection(supervisor, socket, false);
     if (connection)
         catch_up(supervisor, connection);
+    return true;
 }
 
 /* The descriptor that came with the oldest ATTACH not answered yet, or -1. */

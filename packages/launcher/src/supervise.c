@@ -210,11 +210,16 @@ static void finish(struct supervisor *supervisor)
         struct failure warning = {.step = NO_STEP, .error = errno, .detail = "the exit file cannot be written"};
         tell_warning(supervisor, &warning);
     }
-    supervisor->state = STATE_EXITED;
     /* before anyone hears of the exit: whoever does may start the container anew, with a socket of the same name */
     unlink(supervisor->socket_path);
+    while (accept_daemon(supervisor))
+        continue;
     close(LISTEN_FD);
+    supervisor->state = STATE_EXITED;
     tell_all(supervisor, frame, encode_exited(frame, &supervisor->report));
+    /* what was asked meanwhile gets its answer */
+    for (struct connection *connection = supervisor->connections; connection; connection = connection->next)
+        receive_requests(supervisor, connection);
     close_connections(supervisor);
     close(TERMINAL_FD);
 }

@@ -60,7 +60,7 @@ uint64_t now_ns(clockid_t clock);
 
 /* control.c */
 int listen_for_daemons(const char *path); /* the socket is LISTEN_FD then */
-void accept_daemon(struct supervisor *supervisor);
+bool accept_daemon(struct supervisor *supervisor); /* false when nobody is waiting */
 struct connection *add_connection(struct supervisor *supervisor, int socket, bool inherited);
 void receive_requests(struct supervisor *supervisor, struct connection *connection);
 void remove_closed_connections(struct supervisor *supervisor);

@@ -25,6 +25,7 @@ import {
   createBench,
   createClient,
   follow,
+  type Launched,
   launch,
   notThisBuild,
   plainPlan,
@@ -79,6 +80,26 @@ t.test('the supervisor', { skip: cannotRun() }, async (t) => {
       readdirSync(bench.directory).filter((name) => name.endsWith('.tmp')),
       [],
     );
+  });
+
+  await t.test('tells everyone who gets through, however close to the exit', async (t) => {
+    const launched = await launch(plainPlan(bench, ['sleep', '0.1']));
+    await launched.started;
+    const followers: Launched[] = [];
+    let told = 0;
+    for (;;) {
+      try {
+        followers.push(follow(connectUnix(bench.controlSocket)));
+      } catch (error) {
+        t.match(error, { code: /^(ENOENT|ECONNREFUSED|EAGAIN)$/ });
+        if (error instanceof Error && 'code' in error && error.code !== 'EAGAIN') break;
+      }
+      await new Promise(setImmediate);
+    }
+    for (const { exited } of followers) told += (await exited).kind === 'exited' ? 1 : 0;
+    t.equal(told, followers.length);
+    t.ok(decodeExitFile(readFileSync(bench.exitFile)), 'and for the others there is the exit file');
+    await launched.exited;
   });
 
   await t.test('writes the exit file where no daemon is there to be told', async (t) => {
