@@ -1,5 +1,5 @@
 /* Measures the launcher alone: `drive LAUNCHER PLAN COUNT` starts it COUNT times, one after the other, and prints for each run the
- * microseconds from posix_spawn(3) to EXITED, and from START to EXITED. */
+ * microseconds from posix_spawn(3) to EXITED, from START to EXITED, and of processor time of all that took part. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,6 +20,14 @@ static double microseconds(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
+}
+
+static double processor_time(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
 static int copy_to_memory(const char *path)
@@ -62,8 +72,10 @@ int main(int argc, char **argv)
     int launcher = copy_to_memory(argv[1]), plan = copy_to_memory(argv[2]);
     char path[64], *launcher_argv[] = {"tsd-launch", NULL}, *env[] = {NULL};
 
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     snprintf(path, sizeof path, "/proc/self/fd/%d", fcntl(launcher, F_DUPFD_CLOEXEC, 50));
     plan = fcntl(plan, F_DUPFD_CLOEXEC, 50);
+    double used_before = 0;
     for (int i = atoi(argv[3]); i > 0; i--) {
         int ends[2];
         pid_t pid;
@@ -83,8 +95,11 @@ int main(int argc, char **argv)
             return 2;
         await_exit(ends[0]);
         double after = microseconds();
-        waitpid(pid, NULL, 0);
-        printf("%.0f %.0f\n", after - before, after - started);
+        while (wait(NULL) > 0)
+            continue;
+        double used = processor_time();
+        printf("%.0f %.0f %.0f\n", after - before, after - started, used - used_before);
+        used_before = used;
         close(ends[0]);
         posix_spawn_file_actions_destroy(&actions);
     }

@@ -28,7 +28,9 @@ try {
     ['the same with a terminal', containerPlan(bench, ['true'], { tty: true })],
     ['the same without a log', containerPlan(bench, ['true'], { supervisor: { log: null } })],
   ];
-  console.log(`${'plan'.padEnd(46)} ${'least ms'.padStart(10)} ${'median ms'.padStart(10)} ${'p90 ms'.padStart(10)}`);
+  console.log(
+    `${'plan'.padEnd(46)} ${'least ms'.padStart(10)} ${'median ms'.padStart(10)} ${'p90 ms'.padStart(10)} ${'processor'.padStart(10)}`,
+  );
   for (const [name, plan] of rows) print(name, plan);
   if (readFileSync('/proc/mounts', 'utf8').includes(' cgroup ')) {
     execFileSync('mkdir', ['-p', ...cgroups]);
@@ -60,11 +62,13 @@ function print(name: string, plan: LaunchPlan): void {
   const text = execFileSync(join(build, 'test/drive'), [join(build, 'tsd-launch'), file, String(RUNS)], {
     encoding: 'utf8',
   });
-  const runs = text
+  const lines = text
     .trim()
     .split('\n')
-    .map((line) => Number(line.split(' ')[0]) / 1000)
-    .sort((a, b) => a - b);
-  const at = (share: number): string => (runs[Math.floor(runs.length * share)] ?? Number.NaN).toFixed(2).padStart(10);
-  console.log(`${name.padEnd(46)} ${at(0)} ${at(0.5)} ${at(0.9)}`);
+    .map((line) => line.split(' ').map((microseconds) => Number(microseconds) / 1000));
+  const column = (index: number, share: number): string => {
+    const sorted = lines.map((line) => line[index] ?? Number.NaN).sort((a, b) => a - b);
+    return (sorted[Math.floor(sorted.length * share)] ?? Number.NaN).toFixed(2).padStart(10);
+  };
+  console.log(`${name.padEnd(46)} ${column(0, 0)} ${column(0, 0.5)} ${column(0, 0.9)} ${column(2, 0.5)}`);
 }
