@@ -1,5 +1,5 @@
 /** Container work over the API of any Docker-like engine. */
-import type { Api } from '../test/support/client.ts';
+import { type Api, run } from '../test/support/client.ts';
 
 const NONE = { NetworkMode: 'none' };
 
@@ -51,11 +51,10 @@ export async function load(api: Api, archive: NodeJS.ReadableStream): Promise<vo
   if (status !== 200 || text.includes('errorDetail')) throw new Error(`load: ${status} ${text}`);
 }
 
-/** Saves an image to nowhere and returns the size of the archive in bytes. */
-export async function save(api: Api, name: string): Promise<number> {
-  const response = await api.stream('GET', `/images/${name}/get`);
-  if (response.statusCode !== 200) throw new Error(`save: ${response.statusCode}`);
-  let bytes = 0;
-  for await (const chunk of response) bytes += (chunk as Buffer).length;
-  return bytes;
+/** Saves an image to nowhere. By curl: a reader in Node.js would take twice as long as the engines. */
+export async function save(api: Api, name: string): Promise<void> {
+  const url = `http://localhost/images/${name}/get`;
+  const args = ['--silent', '--show-error', '--fail', '--unix-socket', api.socketPath, '--output', '/dev/null', url];
+  const { code, stderr } = await run('curl', args);
+  if (code !== 0) throw new Error(`save: ${stderr}`);
 }
