@@ -7,12 +7,13 @@ checkout=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$out"
 
 if [ ! -e "$out/root.tar" ]; then
+  mirror=$("$checkout/scripts/debian-mirror.sh")
   # trixie-backports: a kernel that can clone detached mounts (6.15) and mounts EROFS from files (6.12).
   mmdebstrap --quiet --variant=minbase \
     --include=systemd,systemd-sysv,dbus,linux-image-cloud-amd64/trixie-backports,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps \
-    trixie "$out/root.tar.new" \
-    'deb http://mirror.invalid/debian trixie main' 'deb http://mirror.invalid/debian trixie-backports main'
-  mv "$out/root.tar.new" "$out/root.tar"
+    trixie "$out/root.partial.tar" \
+    "deb $mirror trixie main" "deb $mirror trixie-backports main"
+  mv "$out/root.partial.tar" "$out/root.tar"
 fi
 
 rm -rf "$out/root"

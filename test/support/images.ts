@@ -9,7 +9,6 @@ import { TEMPORARY_PREFIX } from './leaks.ts';
 
 /** Outlives a checkout: what takes long to make is kept here. */
 export const cacheDirectory = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tsd-test');
-const DEBIAN_MIRROR = 'http://mirror.invalid/debian';
 const MMDEBSTRAP = '/usr/bin/mmdebstrap';
 
 /** Path of a docker-archive of `busybox:latest`, made when missing or older than the busybox it holds. */
@@ -33,9 +32,10 @@ export function debianRootTar(): string {
   if (existsSync(path)) return path;
   mkdirSync(dirname(path), { recursive: true });
   const partial = `${path}.partial.tar`;
+  const mirror = execFileSync('sh', [join(repository, 'scripts/debian-mirror.sh')], { encoding: 'utf8' }).trim();
   execFileSync(
     MMDEBSTRAP,
-    ['--quiet', '--mode=root', '--variant=apt', '--include=ca-certificates', 'bookworm', partial, DEBIAN_MIRROR],
+    ['--quiet', '--mode=root', '--variant=apt', '--include=ca-certificates', 'bookworm', partial, mirror],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   renameSync(partial, path);
