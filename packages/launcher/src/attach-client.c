@@ -87,7 +87,8 @@ static size_t send_now(struct attach_client *client, struct iovec *parts, size_t
 }
 
 /* Keeps all but the first `sent` bytes of header and data behind what is kept already. */
-static void keep(struct attach_client *client, const uint8_t *header, size_t header_size, const uint8_t *data, size_t length, size_t sent)
+static void keep(struct attach_client *client, const uint8_t *header, size_t header_size, const uint8_t *data, size_t length,
+                 size_t sent)
 {
     size_t kept = client->output_end - client->output_at, rest = header_size + length - sent;
     uint8_t *bigger = malloc(kept + rest);
@@ -113,7 +114,8 @@ static void keep(struct attach_client *client, const uint8_t *header, size_t hea
 void send_output(struct attach_client *client, uint8_t stream, const uint8_t *data, size_t length, uint64_t now_ns)
 {
     const uint8_t header[HEADER_SIZE] = {
-        stream == ATTACH_STDERR ? 2 : 1,  0, 0, 0, (uint8_t)(length >> 24), (uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length,
+        stream == ATTACH_STDERR ? 2 : 1, 0, 0, 0,
+        (uint8_t)(length >> 24), (uint8_t)(length >> 16), (uint8_t)(length >> 8), (uint8_t)length,
     };
     size_t header_size = client->framed ? HEADER_SIZE : 0, sent = 0;
 

@@ -37,7 +37,8 @@ static inline int slot_fd(unsigned slot)
     return (int)(FIRST_SLOT_FD + slot);
 }
 
-/* Puts `placeholder` (/dev/null) at every fixed place but control stream and plan, so that no new descriptor lands there by chance. */
+/* Puts `placeholder` (/dev/null) at every fixed place but control stream and plan, so that no new descriptor lands there by
+ * chance. */
 int reserve_fixed_places(int placeholder);
 
 /* Moves a descriptor to a fixed place, close-on-exec. Returns -1 with errno; the old one is closed either way. */

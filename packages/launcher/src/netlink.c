@@ -48,7 +48,9 @@ int step_netlink(const struct step *step)
         {&header, sizeof header},
         {(void *)(uintptr_t)(step->netlink.message.data + sizeof header), step->netlink.message.length - sizeof header},
     };
-    struct msghdr message = {.msg_name = (void *)(uintptr_t)&kernel, .msg_namelen = sizeof kernel, .msg_iov = parts, .msg_iovlen = 2};
+    struct msghdr message = {
+        .msg_name = (void *)(uintptr_t)&kernel, .msg_namelen = sizeof kernel, .msg_iov = parts, .msg_iovlen = 2,
+    };
     int result = sendmsg(fd, &message, 0) < 0 ? -1 : await_acknowledgement(fd);
     int error = errno;
     close(fd);
