@@ -87,7 +87,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     'H set-mount-attributes slot=[19] idmap=[3]',
     `H open-path ${C}/upper slot=[20] directory`,
     `H open-path ${C}/work slot=[21] directory`,
-    'H new-mount fsType=overlay lowerdir+=[19],lowerdir+=[18],upperdir=[20],workdir=[21] attributes=nodev slot=[2]',
+    'H new-mount fsType=overlay lowerdir+=[19],lowerdir+=[18],upperdir=[20],workdir=[21],index=off attributes=nodev slot=[2]',
     'H new-mount fsType=tmpfs mode=0755,size=65536k,uid=1073741824,gid=1073741824 attributes=nosuid,strictatime slot=[5]',
     ...NODES(5, 1073741824),
     'H new-mount fsType=tmpfs mode=0755 attributes=nosuid,nodev,noexec slot=[10]',
@@ -482,8 +482,8 @@ t.test('limits, init, labels of Docker that end up in steps', async (t) => {
       ],
     }).new,
     [
-      'C set-rlimit optional resource=7 soft=1024 hard=4096',
-      'C set-rlimit optional resource=4 soft=18446744073709551615 hard=18446744073709551615',
+      'H set-rlimit optional resource=7 soft=1024 hard=4096',
+      'H set-rlimit optional resource=4 soft=18446744073709551615 hard=18446744073709551615',
     ],
   );
   t.same(changes({ OomScoreAdj: 500 }).new, ['H set-oom-score-adj optional score=500']);

@@ -42,7 +42,10 @@ function rlimitValue(value: number | undefined): bigint {
   return value === undefined || value < 0 ? UNLIMITED : BigInt(value);
 }
 
-/** Limits of setrlimit(2). One that the host refuses to raise is a warning, because the daemon may lack CAP_SYS_RESOURCE. */
+/**
+ * Limits of prlimit(2), set from the host: raising a hard limit takes the host's CAP_SYS_RESOURCE, which the container's root
+ * does not have. One that the host refuses is a warning, because the daemon too may lack it.
+ */
 export function planRlimits(context: LaunchContext): Step[] {
   return (context.input.hostConfig.Ulimits ?? []).map((ulimit): Step => {
     const name = (ulimit.Name ?? '').toLowerCase();
@@ -50,7 +53,7 @@ export function planRlimits(context: LaunchContext): Step[] {
     if (resource === undefined) throw new TsdError('bad_parameter', `invalid ulimit type: ${name}`);
     return {
       op: 'set-rlimit',
-      side: 'container',
+      side: 'host',
       optional: true,
       resource,
       soft: rlimitValue(ulimit.Soft),

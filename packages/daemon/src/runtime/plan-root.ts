@@ -61,6 +61,8 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
     ...layers.reverse().map((slot): FsOption => ({ kind: 'slot', key: 'lowerdir+', slot })),
     { kind: 'slot', key: 'upperdir', slot: upper },
     { kind: 'slot', key: 'workdir', slot: work },
+    // With an index the directories belong to one mount at a time, and an ended supervisor may hold the last one yet.
+    { kind: 'string', key: 'index', value: 'off' },
   ];
   steps.push({
     op: 'new-mount',
