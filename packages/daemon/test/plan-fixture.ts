@@ -41,6 +41,7 @@ export function hostFacts(cgroups: CgroupLayout | null): HostFacts {
     cpusetCpus: cgroups?.version === 2 ? '' : '0-1',
     cpusetMems: cgroups?.version === 2 ? '' : '0',
     capabilities: Array.from({ length: 41 }, (_, bit) => bit),
+    hardLimits: Array.from({ length: 16 }, () => 20_000n),
     securityModules: [],
     keyrings: true,
     processors: 2,

@@ -1,4 +1,7 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import t from 'tap';
+import { parseHardLimits } from '../src/runtime/host-facts.ts';
 import type { ContainerConfig, LaunchHostConfig, LaunchInput } from '../src/runtime/launch-input.ts';
 import { planLaunch } from '../src/runtime/plan-launch.ts';
 import type { SeccompRules } from '../src/runtime/seccomp-profile.ts';
@@ -471,6 +474,26 @@ t.test('system settings', async (t) => {
     'sysctl "net.ipv4.../../../kernel/core_pattern" is not a valid name',
   );
   refused('net/../kernel/core_pattern', {}, 'sysctl "net/../kernel/core_pattern" is not a valid name');
+});
+
+t.test('a hard limit that the host cannot raise is a warning', async (t) => {
+  const Ulimits = [
+    { Name: 'nofile', Soft: 1024, Hard: 20_001 },
+    { Name: 'nproc', Soft: 10, Hard: 20_000 },
+  ];
+  const mighty = hostFacts(V1);
+  const limited = { ...mighty, capabilities: mighty.capabilities.filter((number) => number !== 24) };
+  t.same(planned({}, { Ulimits }, { host: mighty }).warnings, []);
+  t.same(planned({}, { Ulimits }, { host: limited }).warnings, [
+    'The host cannot raise the hard limit of nofile above 20000. Ulimit discarded.',
+  ]);
+});
+
+t.test('/proc/self/limits', async (t) => {
+  const limits = parseHardLimits(readFileSync('/proc/self/limits', 'utf8'));
+  t.equal(limits.length, 16);
+  const hard = execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }).trim();
+  t.equal(limits[7], hard === 'unlimited' ? 0xffff_ffff_ffff_ffffn : BigInt(hard));
 });
 
 t.test('limits, init, labels of Docker that end up in steps', async (t) => {

@@ -4,6 +4,9 @@ import { availableParallelism, release } from 'node:os';
 import { prepareCgroupParent } from '../os/cgroup-files.ts';
 import { type CgroupLayout, parseCgroupLayout } from '../os/cgroup-layout.ts';
 
+/** RLIM_INFINITY. */
+export const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+
 export interface HostFacts {
   /** Node's name of the architecture: `x64`, `arm64`, … */
   readonly architecture: string;
@@ -17,6 +20,8 @@ export interface HostFacts {
   readonly cpusetMems: string;
   /** Numbers of the capabilities that the daemon can pass on (its bounding set). */
   readonly capabilities: readonly number[];
+  /** Hard limits that containers start with, by the number of the resource (setrlimit(2)). */
+  readonly hardLimits: readonly bigint[];
   /** Names of the active security modules: /sys/kernel/security/lsm, and AppArmor's own switch where securityfs is not mounted. */
   readonly securityModules: readonly string[];
   /** The kernel has session keyrings. */
@@ -50,6 +55,15 @@ function securityModules(): string[] {
   return [...modules];
 }
 
+/** The hard limits in a /proc/PID/limits, proc_pid_limits(5): a head line, then one line of fixed columns a resource. */
+export function parseHardLimits(text: string): bigint[] {
+  const rows = text.trimEnd().split('\n').slice(1);
+  return rows.map((row) => {
+    const hard = row.slice(47, 67).trim();
+    return hard === 'unlimited' ? UNLIMITED : BigInt(hard);
+  });
+}
+
 /**
  * Reads the facts. `cgroupParent` is the cgroup, relative to every tree's root, that will hold the containers' cgroups; it
  * is made where missing, because most control files exist only below a tree's root.
@@ -80,6 +94,7 @@ export function readHostFacts(options: { readonly cgroupParent?: string } = {}):
     cpusetCpus: cpuset.cpus,
     cpusetMems: cpuset.mems,
     capabilities: parseCapabilityMask(bounding),
+    hardLimits: parseHardLimits(readFileSync('/proc/self/limits', 'utf8')),
     securityModules: securityModules(),
     keyrings: readText('/proc/keys') !== null,
     processors: availableParallelism(),

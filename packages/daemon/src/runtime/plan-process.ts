@@ -1,13 +1,15 @@
 /** What the process is given besides its rights: limits, working directory, environment, command. */
 import { TsdError } from '@tsd/shared/errors';
 import { RLIMIT_NUMBERS } from '@tsd/shared/ulimit-spec';
+import { UNLIMITED } from './host-facts.ts';
 import type { LaunchContext } from './launch-context.ts';
 import type { ContainerConfig } from './launch-input.ts';
 import type { Step } from './launch-plan.ts';
 import type { ResolvedUser } from './resolve-user.ts';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-const UNLIMITED = 0xffff_ffff_ffff_ffffn;
+/** CAP_SYS_RESOURCE, capabilities(7). */
+const CAP_SYS_RESOURCE = 24;
 
 /** The container's host name: its own, or the first twelve digits of its id. */
 export function containerHostname(config: ContainerConfig, id: string): string {
@@ -51,14 +53,13 @@ export function planRlimits(context: LaunchContext): Step[] {
     const name = (ulimit.Name ?? '').toLowerCase();
     const resource = Object.hasOwn(RLIMIT_NUMBERS, name) ? RLIMIT_NUMBERS[name] : undefined;
     if (resource === undefined) throw new TsdError('bad_parameter', `invalid ulimit type: ${name}`);
-    return {
-      op: 'set-rlimit',
-      side: 'host',
-      optional: true,
-      resource,
-      soft: rlimitValue(ulimit.Soft),
-      hard: rlimitValue(ulimit.Hard),
-    };
+    const hard = rlimitValue(ulimit.Hard);
+    const { capabilities, hardLimits } = context.input.host;
+    const highest = capabilities.includes(CAP_SYS_RESOURCE) ? UNLIMITED : (hardLimits[resource] ?? UNLIMITED);
+    if (hard > highest) {
+      context.warnings.push(`The host cannot raise the hard limit of ${name} above ${highest}. Ulimit discarded.`);
+    }
+    return { op: 'set-rlimit', side: 'host', optional: true, resource, soft: rlimitValue(ulimit.Soft), hard };
   });
 }
 
