@@ -25,7 +25,8 @@ export interface RunOptions {
 }
 
 /**
- * Runs a file and returns what it said. The tests counted are the top-level ones of the file. A file that prints no
+ * Runs a file and returns what it said. The tests counted are the top-level ones of the file; skipped
+ * ones count at any depth. A file that prints no
  * tests, exits with an error although all its tests passed, or runs out of time is a failure of its own.
  */
 export function runTestFile(file: string, options: RunOptions): Promise<FileOutcome> {
@@ -48,14 +49,14 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
 
   const stderr: Buffer[] = [];
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
-  const tally = { passed: 0, failed: 0, skipped: 0 };
+  const tally = { passed: 0, failed: 0 };
   const skips: string[] = [];
   const failures: string[] = [];
   const parser = new Parser({ strict: false });
   watch(parser, skips, failures);
   parser.on('assert', (result: Result) => {
-    if (result.skip !== false || result.todo !== false) tally.skipped += 1;
-    else if (result.ok) tally.passed += 1;
+    if (result.skip !== false || result.todo !== false) return;
+    if (result.ok) tally.passed += 1;
     else tally.failed += 1;
   });
   child.stdout.pipe(parser);
@@ -68,7 +69,6 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
       clearTimeout(timer);
       const said = Buffer.concat(stderr).toString();
       if (summary.planSkip !== undefined && summary.count === 0 && exit.code === 0) {
-        tally.skipped += 1;
         skips.push(summary.planSkip);
       } else if (timedOut) {
         tally.failed += 1;
@@ -81,7 +81,7 @@ export function runTestFile(file: string, options: RunOptions): Promise<FileOutc
         failures.push(`all its tests passed, but it ended with ${describeExit(exit)}`);
       }
       if (tally.failed > 0 && said.trim() !== '') failures.push(`stderr:\n${said.trimEnd()}`);
-      resolve({ file, ...tally, skips, failures, durationMs: performance.now() - startedAt });
+      resolve({ file, ...tally, skipped: skips.length, skips, failures, durationMs: performance.now() - startedAt });
     };
     child.on('error', (error) => {
       failures.push(error.message);
@@ -115,6 +115,8 @@ function watch(parser: Parser, skips: string[], failures: string[]): void {
   parser.on('assert', (result: Result) => {
     if (result.skip !== false) {
       skips.push(`${result.fullname}: ${result.skip === true ? 'no reason given' : result.skip}`);
+    } else if (result.todo !== false) {
+      skips.push(`${result.fullname}: to do`);
     }
     const isSummaryOfSubtest = failedBelow > 0;
     failedBelow = 0;
