@@ -100,7 +100,7 @@ t.test('attach clients', { skip: cannotRun() }, async (t) => {
   await t.test('get a terminal raw, resize it, and detach by keys', async (t) => {
     const client = createClient();
     const script =
-      'tty; stty size; test -t 0 && echo is-a-tty; trap "stty size" WINCH; while :; do read x && echo "got $x"; test "$x" = quit && exit 9; done';
+      'tty; stty size; trap "stty size" WINCH; test -t 0 && echo is-a-tty; while :; do read x && echo "got $x"; test "$x" = quit && exit 9; done';
     const launched = await launch(
       containerPlan(bench, ['sh', '-c', script], { tty: true, uid: 1000, supervisor: { openStdin: true } }),
       { attach: [{ client, stdin: true, detachKeys: Buffer.from([16, 17]) }] },
