@@ -1,27 +1,9 @@
-import { segment } from '../api/api-request.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
-import { eachTarget } from './each-target.ts';
+import { stopEach, spec as stopSpec } from './stop.ts';
 
-export const spec: CommandSpec = {
-  usage: '[OPTIONS] CONTAINER [CONTAINER...]',
-  minArgs: 1,
-  maxArgs: Number.POSITIVE_INFINITY,
-  flags: [
-    { name: 'signal', short: 's', type: 'string', help: 'Signal to send to the container' },
-    {
-      name: 'timeout',
-      short: 't',
-      type: 'int',
-      aliases: ['time'],
-      help: 'Seconds to wait before killing the container (-1: as long as it takes)',
-    },
-  ],
-};
+export const spec: CommandSpec = stopSpec;
 
 export function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
-  const query = { signal: flags.string('signal'), t: flags.int('timeout') };
-  return eachTarget(context, flags.args, (name) =>
-    context.client.send({ method: 'POST', path: `/containers/${segment(name)}/restart`, query }),
-  );
+  return stopEach(context, flags, 'restart');
 }

@@ -3,6 +3,7 @@ import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
 import { eachTarget } from './each-target.ts';
 
+/** The flags of `stop` and `restart`, which stops first. */
 export const spec: CommandSpec = {
   usage: '[OPTIONS] CONTAINER [CONTAINER...]',
   minArgs: 1,
@@ -19,9 +20,14 @@ export const spec: CommandSpec = {
   ],
 };
 
-export function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
+/** Sends the verb with those flags for each container. */
+export function stopEach(context: CommandContext, flags: ParsedFlags, verb: 'stop' | 'restart'): Promise<number> {
   const query = { signal: flags.string('signal'), t: flags.int('timeout') };
   return eachTarget(context, flags.args, (name) =>
-    context.client.send({ method: 'POST', path: `/containers/${segment(name)}/stop`, query }),
+    context.client.send({ method: 'POST', path: `/containers/${segment(name)}/${verb}`, query }),
   );
+}
+
+export function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
+  return stopEach(context, flags, 'stop');
 }
