@@ -1,10 +1,11 @@
 /** What the verbs work with. Each verb names the part that it needs with `Pick`; tests give fakes. */
 import type { Ulimit } from '@tsd/shared/ulimit-spec';
 import type { ImageStore } from '../images/image-store.ts';
+import type { HostDevice } from '../os/lookup-devices.ts';
 import type { ExitReport } from '../runtime/exit-report.ts';
 import type { HostFacts } from '../runtime/host-facts.ts';
 import type { Launcher } from '../runtime/launch.ts';
-import type { HostDevice, LaunchInput } from '../runtime/launch-input.ts';
+import type { LaunchInput } from '../runtime/launch-input.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
 import type { LayerMounts } from '../runtime/layer-mounts.ts';
 import type { SeccompRules } from '../runtime/seccomp-profile.ts';

@@ -1,5 +1,6 @@
 /** Gathers what planLaunch decides from, for one container. */
-import type { HostDevice, LaunchInput } from '../runtime/launch-input.ts';
+import type { HostDevice } from '../os/lookup-devices.ts';
+import type { LaunchInput } from '../runtime/launch-input.ts';
 import type { ContainerRecord } from './container.ts';
 import type { Accounts, LaunchPlanning } from './container-deps.ts';
 import { parseMountRequests, resolveMounts } from './container-mounts.ts';

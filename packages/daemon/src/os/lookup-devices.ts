@@ -4,10 +4,12 @@ import { posix } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 
 /** A device node of the host and the name and rights that the container gets it with. */
-export interface FoundDevice {
+export interface HostDevice {
+  /** Absolute path of the host's node. */
   readonly hostPath: string;
+  /** Absolute path in the container. */
   readonly path: string;
-  /** Some of `r`, `w`, `m`. */
+  /** What the container may do with it: some of `r`, `w`, `m`. */
   readonly permissions: string;
   readonly type: 'char' | 'block';
   readonly major: number;
@@ -27,7 +29,7 @@ interface Mapping {
 /** Directories and nodes of /dev that every container has its own of (runc, libcontainer/devices GetDevices). */
 const OWN_IN_CONTAINER = new Set(['pts', 'shm', 'fd', 'mqueue', 'console', '.lxc', '.lxd-mounts', '.udev', 'ptmx']);
 
-function describe(stats: Stats, hostPath: string, path: string, permissions: string): FoundDevice | null {
+function describe(stats: Stats, hostPath: string, path: string, permissions: string): HostDevice | null {
   if (!stats.isCharacterDevice() && !stats.isBlockDevice()) return null;
   // makedev(3): the kernel's split of a 64-bit device number.
   const device = BigInt(stats.rdev);
@@ -44,7 +46,7 @@ function describe(stats: Stats, hostPath: string, path: string, permissions: str
   };
 }
 
-function walk(hostDirectory: string, directory: string, permissions: string, skip: ReadonlySet<string>): FoundDevice[] {
+function walk(hostDirectory: string, directory: string, permissions: string, skip: ReadonlySet<string>): HostDevice[] {
   return readdirSync(hostDirectory, { withFileTypes: true }).flatMap((entry) => {
     if (skip.has(entry.name)) return [];
     const hostPath = posix.join(hostDirectory, entry.name);
@@ -60,8 +62,8 @@ function walk(hostDirectory: string, directory: string, permissions: string, ski
  * the host's /dev. Where two have the same path in the container, the one asked for by name wins.
  * @throws TsdError where a path is missing or no device.
  */
-export function lookupDevices(mappings: readonly Mapping[], privileged: boolean): FoundDevice[] {
-  const found = new Map<string, FoundDevice>();
+export function lookupDevices(mappings: readonly Mapping[], privileged: boolean): HostDevice[] {
+  const found = new Map<string, HostDevice>();
   if (privileged) for (const device of walk('/dev', '/dev', 'rwm', OWN_IN_CONTAINER)) found.set(device.path, device);
   for (const mapping of mappings) {
     const hostPath = mapping.PathOnHost ?? '';

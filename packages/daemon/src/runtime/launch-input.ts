@@ -3,6 +3,7 @@
  * with a capital are the Docker Engine API's, with its units, so that a container's stored `Config` and `HostConfig` can be
  * given as they are.
  */
+import type { HostDevice } from '../os/lookup-devices.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { SeccompRules } from './seccomp-profile.ts';
 
@@ -113,23 +114,6 @@ export type ContainerMount =
 export interface IdRange {
   readonly first: number;
   readonly size: number;
-}
-
-/** A device node that the container gets: a node of the host, looked up by `lookupDevices`. */
-export interface HostDevice {
-  /** Absolute path of the host's node. */
-  readonly hostPath: string;
-  /** Absolute path in the container. */
-  readonly path: string;
-  /** What the container may do with it: some of `r`, `w`, `m`. */
-  readonly permissions: string;
-  readonly type: 'char' | 'block';
-  readonly major: number;
-  readonly minor: number;
-  /** Permission bits. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
 }
 
 /** Absolute paths on the host. */

@@ -1,7 +1,7 @@
 /** Device nodes and the rules about which devices the container's processes may open. */
 import { TsdError } from '@tsd/shared/errors';
+import type { HostDevice } from '../os/lookup-devices.ts';
 import { hostId, type LaunchContext } from './launch-context.ts';
-import type { HostDevice } from './launch-input.ts';
 import type { Slot, Step } from './launch-plan.ts';
 
 /** One line of the version 1 devices controller: what may be done with which nodes. */
