@@ -18,13 +18,14 @@ export async function openArchive(path: string | undefined): Promise<ArchiveInpu
   if (path === undefined || path === '-') {
     return { stream: process.stdin, sizeBytes: null, isTerminal: isatty(0) };
   }
+  let file: FileHandle | undefined;
   try {
-    const file = await open(path, 'r');
+    file = await open(path, 'r');
     const stat = await file.stat();
     if (stat.isDirectory()) throw new CliError(`${path} is a directory, not an archive`);
-    const stream = readFile(file);
-    return { stream, sizeBytes: stat.isFile() ? stat.size : null, isTerminal: false };
+    return { stream: readFile(file), sizeBytes: stat.isFile() ? stat.size : null, isTerminal: false };
   } catch (error) {
+    await file?.close();
     if (error instanceof CliError) throw error;
     throw new CliError(`open ${path}: ${reasonOf(error)}`, { cause: error });
   }
