@@ -86,7 +86,9 @@ t.test('an upload is chunked, and stops when the daemon refuses it', async (t) =
   const taken = await client.json({ method: 'POST', path: '/take', stream: chunks(50) });
   t.strictSame(taken, { bytes: 5_000_000 });
 
-  const socketPath = join(mkdtempSync(join(tmpdir(), 'tsdctl-test-')), 's');
+  const folder = mkdtempSync(join(tmpdir(), 'tsdctl-test-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const socketPath = join(folder, 's');
   const server = createServer((socket) => {
     socket.once('data', () => {
       socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 17\r\n\r\n{"message":"bad"}');
