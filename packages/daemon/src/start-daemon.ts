@@ -82,10 +82,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   };
   const containers = createContainerDeps({ config, log, db, host, images, layerMounts, launcher, imageReleased });
   const imageUsers = (imageId: string) =>
-    containers.store
-      .list()
-      .filter((container) => container.imageId === imageId)
-      .map(({ id, status }) => ({ id, running: isRunning(status) }));
+    containers.store.ofImage(imageId).map(({ id, status }) => ({ id, running: isRunning(status) }));
 
   await reconcileContainers(containers);
   const reconciled = describeReconciledImages(await reconcileImages({ store: images, layerStore, imageUsers }));
@@ -103,7 +100,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
           build: { version: VERSION, gitCommit: '', builtAt: '' },
           launcherPath,
           containerCounts: () => countContainers(containers),
-          imageCount: () => images.list().length,
+          imageCount: () => images.count(),
         }),
       (app) => imageRoutes(app, { store: images, layerStore, imageUsers }),
       (app) => containerRoutes(app, containers),

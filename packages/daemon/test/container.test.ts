@@ -514,6 +514,12 @@ t.test('prune', async (t) => {
     deps.store.list().map(({ name }) => name),
     ['runs', 'kept'],
   );
+  const { imageId } = deps.store.lookup('kept');
+  t.same(
+    deps.store.ofImage(imageId).map(({ name }) => name),
+    ['kept', 'runs'],
+  );
+  t.same(deps.store.ofImage('sha256:none'), []);
   await t.rejects(pruneContainers(deps, parseFilters('{"name":["x"]}')), { code: 'bad_parameter' });
 });
 

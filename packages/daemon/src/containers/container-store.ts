@@ -42,6 +42,8 @@ export interface ContainerStore {
   lookup(reference: string): ContainerRecord;
   /** All of them, the newest first. */
   list(): readonly ContainerRecord[];
+  /** Those made from an image, the oldest first. */
+  ofImage(imageId: string): readonly ContainerRecord[];
   count(): number;
 }
 
@@ -85,9 +87,15 @@ export function createContainerStore(db: Database): ContainerStore {
   // Insertion order is creation order.
   const byId = new Map<string, ContainerRecord>();
   const idByName = new Map<string, string>();
+  const idsByImage = new Map<string, Set<string>>();
+  const keep = (record: ContainerRecord): void => {
+    byId.set(record.id, record);
+    idByName.set(record.name, record.id);
+    const ofImage = idsByImage.get(record.imageId) ?? new Set();
+    idsByImage.set(record.imageId, ofImage.add(record.id));
+  };
   for (const row of db.prepare<[], ContainerRow>('SELECT * FROM containers ORDER BY created_at, rowid').iterate()) {
-    byId.set(row.id, recordOf(row));
-    idByName.set(row.name, row.id);
+    keep(recordOf(row));
   }
 
   function checkNameIsFree(name: string, id: string): void {
@@ -99,8 +107,7 @@ export function createContainerStore(db: Database): ContainerStore {
     insert(record) {
       checkNameIsFree(record.name, record.id);
       insertRow.run(rowOf(record));
-      byId.set(record.id, record);
-      idByName.set(record.name, record.id);
+      keep(record);
     },
     update(id, changes) {
       const before = byId.get(id);
@@ -135,6 +142,9 @@ export function createContainerStore(db: Database): ContainerStore {
       if (record === undefined) return;
       byId.delete(id);
       idByName.delete(record.name);
+      const ofImage = idsByImage.get(record.imageId);
+      ofImage?.delete(id);
+      if (ofImage?.size === 0) idsByImage.delete(record.imageId);
     },
     byId: (id) => byId.get(id),
     byName(name) {
@@ -155,6 +165,8 @@ export function createContainerStore(db: Database): ContainerStore {
       throw new TsdError('not_found', `No such container: ${reference}`);
     },
     list: () => [...byId.values()].reverse(),
+    ofImage: (imageId) =>
+      [...(idsByImage.get(imageId) ?? [])].map((id) => byId.get(id)).filter((record) => record !== undefined),
     count: () => byId.size,
   };
   return store;
