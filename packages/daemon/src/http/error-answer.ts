@@ -1,5 +1,5 @@
 /** The one place where an error becomes an HTTP answer: Docker's `{"message": …}`. */
-import { TsdError } from '@tsd/shared/errors';
+import { ERROR_STATUS, TsdError } from '@tsd/shared/errors';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 
 export interface ErrorAnswer {
@@ -15,6 +15,13 @@ export function errorAnswer(error: unknown, requestId: string): ErrorAnswer {
     return { status: error.status, message: error.message, unexpected: error.code === 'internal' };
   }
   const message = error instanceof Error ? error.message : String(error);
+  if (isDiskFull(error)) {
+    return {
+      status: ERROR_STATUS.insufficient_storage,
+      message: `no space left in the data root: ${message}`,
+      unexpected: false,
+    };
+  }
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : 500;
   if (typeof status === 'number' && status >= 400 && status < 500) return { status, message, unexpected: false };
   return {
@@ -22,6 +29,11 @@ export function errorAnswer(error: unknown, requestId: string): ErrorAnswer {
     message: `internal error: ${message} (request ${requestId}, see the daemon's log)`,
     unexpected: true,
   };
+}
+
+/** write(2) and SQLite on a full file system, or beyond a quota. */
+function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && ['ENOSPC', 'EDQUOT', 'SQLITE_FULL'].includes(String(error.code));
 }
 
 /** Fastify's error handler. A 304 has no body. */

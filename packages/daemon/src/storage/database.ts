@@ -6,7 +6,7 @@
  * fsync at each commit: a commit survives the death of the process, and after a power failure the database is
  * consistent, though the last commits may be missing; reconcile compares with the kernel and the directories then.
  */
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import SqliteDatabase from 'better-sqlite3';
 
@@ -14,6 +14,9 @@ export type Database = SqliteDatabase.Database;
 
 /** How long an open waits for a daemon that is just ending to release the lock. */
 const BUSY_TIMEOUT_MS = 2000;
+
+/** More than the log grows to: SQLite begins it again after 1,000 pages of 4 KiB. */
+const RESERVED_LOG_BYTES = 5 * 1024 * 1024;
 
 export interface Migration {
   readonly version: number;
@@ -37,6 +40,7 @@ export function openDatabase(path: string, migrations: readonly Migration[] = re
     // Takes the exclusive lock now, before anything of the data root is touched.
     db.exec('BEGIN IMMEDIATE; COMMIT;');
     migrate(db, path, migrations);
+    if (path !== ':memory:') reserveLog(`${path}-wal`);
     return db;
   } catch (error) {
     db.close();
@@ -48,6 +52,25 @@ export function openDatabase(path: string, migrations: readonly Migration[] = re
       );
     }
     throw error;
+  }
+}
+
+/**
+ * Takes the space of the write-ahead log before it is needed: a full disk must not keep anyone from removing images and
+ * containers, nor an exit from being recorded. SQLite writes over what is there and ends its log at the first frame that is
+ * not its own. Where there is no space now, there is no reserve.
+ */
+function reserveLog(path: string): void {
+  const log = openSync(path, 'r+');
+  try {
+    const zeros = Buffer.alloc(64 * 1024);
+    for (let size = fstatSync(log).size; size < RESERVED_LOG_BYTES; size += zeros.length) {
+      writeSync(log, zeros, 0, zeros.length, size);
+    }
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOSPC')) throw error;
+  } finally {
+    closeSync(log);
   }
 }
 
