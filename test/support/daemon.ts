@@ -71,6 +71,8 @@ const END_DEADLINE_MS = 20_000;
 export interface DaemonOptions {
   /** More arguments for tsd. */
   readonly args?: readonly string[];
+  /** A directory of the test's own in place of one that goes with the daemon. */
+  readonly dataRoot?: string;
 }
 
 /** Starts a daemon; call `remove()` when done (in `t.teardown`). */
@@ -79,7 +81,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
   // The client runs unprivileged in some tests: it must reach the socket.
   chmodSync(directory, 0o711);
   const name = basename(directory);
-  const dataRoot = join(directory, 'data');
+  const dataRoot = options.dataRoot ?? join(directory, 'data');
   const execRoot = join(directory, 'run');
   const socketPath = join(directory, 'tsd.sock');
   const logFile = join(directory, 'daemon.log');
