@@ -3,6 +3,8 @@
 export const SUPER_BLOCK_OFFSET = 1024;
 export const SUPER_BLOCK_BYTES = 128;
 export const SUPER_MAGIC = 0xe0f5e1e2;
+/** Number of extra devices, in the super block. */
+export const SUPER_DEVICES_OFFSET = 86;
 export const DEVICE_SLOT_BYTES = 128;
 /** Inodes are numbered by their place: inode number × 32 = byte offset (with the metadata area at block 0). */
 export const INODE_SLOT_BYTES = 32;

@@ -20,6 +20,7 @@ import {
   NULL_BLOCK,
   SUPER_BLOCK_BYTES,
   SUPER_BLOCK_OFFSET,
+  SUPER_DEVICES_OFFSET,
   SUPER_MAGIC,
   XATTR_ENTRY_BYTES,
   XATTR_HEADER_BYTES,
@@ -32,8 +33,8 @@ import {
   roundUp,
   xattrSize,
 } from './erofs-layout.ts';
-import { type FilePlacement, HOLE } from './file-placement.ts';
-import { type LayerInode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT } from './layer-inode.ts';
+import { type FileChunks, type FilePlacement, HOLE } from './file-placement.ts';
+import { type LayerInode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './layer-inode.ts';
 import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
 
@@ -76,7 +77,7 @@ function* encodeHead(layout: ErofsLayout, placement: FilePlacement, uuid: Uint8A
   head.writeUInt32LE(layout.totalBlocks, at + 36);
   head.set(uuid.subarray(0, 16), at + 48);
   head.writeUInt32LE(FEATURE_INCOMPAT_CHUNKED_FILE | (devices.length > 0 ? FEATURE_INCOMPAT_DEVICE_TABLE : 0), at + 80);
-  head.writeUInt16LE(devices.length, at + 86);
+  head.writeUInt16LE(devices.length, at + SUPER_DEVICES_OFFSET);
   head.writeUInt16LE((at + SUPER_BLOCK_BYTES) / DEVICE_SLOT_BYTES, at + 88);
   devices.forEach((sizeBytes, i) => {
     head.writeUInt32LE(Math.ceil(sizeBytes / blockBytes), at + SUPER_BLOCK_BYTES + i * DEVICE_SLOT_BYTES + 64);
@@ -129,13 +130,28 @@ function encodeInode(
   } else if (dataLayout === LAYOUT_CHUNK_BASED) {
     encodeChunks(target, at, roundUp(body, CHUNK_INDEX_BYTES), inode, layout, placement);
   } else if (dataLayout === LAYOUT_FLAT_INLINE) {
-    const directory = layout.directories.get(inode);
-    if (directory === undefined) target.write(inode.target, body, 'latin1');
-    else {
-      const count = directory.counts.at(-1) as number;
-      const entries = directoryEntries(inode, directory, layout, directory.names.length - count, count);
-      writeDirectoryBlock(target, body, entries);
-    }
+    encodeTail(target, body, inode, layout, placement);
+  }
+}
+
+/** What lies beside the inode: the last entries of a directory, the last bytes of a file, or a whole symlink. */
+function encodeTail(
+  target: Buffer,
+  body: number,
+  inode: LayerInode,
+  layout: ErofsLayout,
+  placement: FilePlacement,
+): void {
+  const directory = layout.directories.get(inode);
+  if (directory !== undefined) {
+    const count = directory.counts.at(-1) as number;
+    const entries = directoryEntries(inode, directory, layout, directory.names.length - count, count);
+    writeDirectoryBlock(target, body, entries);
+  } else if ((inode.mode & S_IFMT) === S_IFREG) {
+    const tailBytes = inode.sizeBytes % layout.blockBytes;
+    placement.readContent(inode, inode.sizeBytes - tailBytes, tailBytes).copy(target, body);
+  } else {
+    target.write(inode.target, body, 'latin1');
   }
 }
 
@@ -160,7 +176,7 @@ function encodeChunks(
   layout: ErofsLayout,
   placement: FilePlacement,
 ): void {
-  const { chunkBits, addresses } = layout.copied.get(inode) ?? placement.place(inode);
+  const { chunkBits, addresses } = layout.copied.get(inode) ?? (placement.place(inode) as FileChunks);
   target.writeUInt32LE(CHUNK_FORMAT_INDEXES | chunkBits, inodeAt + 16);
   const firstCopied = layout.firstBlocks[inode.ordinal] as number;
   let at = start;
@@ -179,15 +195,29 @@ function* encodeData(layout: ErofsLayout, placement: FilePlacement): Generator<B
     const directory = layout.directories.get(inode);
     const chunks = layout.copied.get(inode);
     if (directory !== undefined) yield* encodeDirectory(inode, directory, layout);
-    else if (chunks === undefined) {
+    else if (chunks !== undefined) {
+      const chunkBytes = layout.blockBytes * 2 ** chunks.chunkBits;
+      for (const offset of chunks.copiedOffsets) yield* readInWindows(placement, inode, offset, chunkBytes);
+    } else if ((inode.mode & S_IFMT) === S_IFREG) {
+      const inline = layout.layouts[inode.ordinal] === LAYOUT_FLAT_INLINE;
+      const blocks = (inline ? Math.floor : Math.ceil)(inode.sizeBytes / layout.blockBytes);
+      yield* readInWindows(placement, inode, 0, blocks * layout.blockBytes);
+    } else {
       const block = Buffer.alloc(roundUp(inode.target.length, layout.blockBytes));
       block.write(inode.target, 0, 'latin1');
       yield block;
-    } else {
-      const chunkBytes = layout.blockBytes * 2 ** chunks.chunkBits;
-      for (const offset of chunks.copiedOffsets) yield placement.readChunk(inode, offset, chunkBytes);
     }
   }
+}
+
+function* readInWindows(
+  placement: FilePlacement,
+  inode: LayerInode,
+  offset: number,
+  lengthBytes: number,
+): Generator<Buffer> {
+  for (let done = 0; done < lengthBytes; done += WINDOW_BYTES)
+    yield placement.readContent(inode, offset + done, Math.min(WINDOW_BYTES, lengthBytes - done));
 }
 
 /** The blocks of a directory that are not beside its inode. */

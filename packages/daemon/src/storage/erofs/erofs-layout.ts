@@ -42,9 +42,9 @@ export interface ErofsLayout {
   /** First block of an inode's data that lies outside it; 0 where there is none. */
   readonly firstBlocks: Uint32Array;
   readonly directories: ReadonlyMap<LayerInode, PlacedDirectory>;
-  /** Chunks of the files that have copied ones. */
+  /** Chunks of the files that have copied ones; files that are copied without chunks are not here. */
   readonly copied: ReadonlyMap<LayerInode, FileChunks>;
-  /** First byte after the inodes: directory blocks, long symlinks and copied chunks follow, in the inodes' order. */
+  /** First byte after the inodes: directory blocks, long symlinks and copied content follow, in the inodes' order. */
   readonly dataOffset: number;
   /** Whole pages: see PAGE_BYTES. */
   readonly totalBlocks: number;
@@ -130,10 +130,15 @@ class InodePlacer {
       tailBytes = inode.sizeBytes;
     } else if ((inode.mode & S_IFMT) === S_IFREG && inode.sizeBytes > 0) {
       const chunks = this.placement.place(inode);
-      layout = LAYOUT_CHUNK_BASED;
-      this.cursor = roundUp(this.cursor, CHUNK_INDEX_BYTES) + chunks.addresses.length * CHUNK_INDEX_BYTES;
-      outsideBlocks = chunks.copiedOffsets.length * 2 ** chunks.chunkBits;
-      if (outsideBlocks > 0) this.copied.set(inode, chunks);
+      if (chunks === null) {
+        outsideBlocks = Math.ceil(inode.sizeBytes / blockBytes);
+        tailBytes = inode.sizeBytes - (outsideBlocks - 1) * blockBytes;
+      } else {
+        layout = LAYOUT_CHUNK_BASED;
+        this.cursor = roundUp(this.cursor, CHUNK_INDEX_BYTES) + chunks.addresses.length * CHUNK_INDEX_BYTES;
+        outsideBlocks = chunks.copiedOffsets.length * 2 ** chunks.chunkBits;
+        if (outsideBlocks > 0) this.copied.set(inode, chunks);
+      }
     }
     // The last piece lies beside the inode where both fit in one block: the kernel does not let it cross a block's edge.
     if (tailBytes > 0 && bodyBytes + tailBytes <= blockBytes) {

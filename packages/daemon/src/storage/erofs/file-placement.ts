@@ -16,16 +16,19 @@ export interface FileChunks {
 }
 
 /**
- * A way to place content. *Index mode* points into the layer's tar, which is the image's extra device. *Copy mode*, for
- * kernels before 6.12, would have 4 KiB blocks, no device and every chunk copied.
+ * A way to place content. *Index mode* (index-placement.ts) points into the layer's tar, which is the image's extra
+ * device. *Copy mode* (copy-placement.ts), for kernels before 6.12, has blocks of 4 KiB and no device.
  */
 export interface FilePlacement {
   /** log2 of the block size. */
   readonly blockBits: 9 | 12;
   /** Sizes of the extra devices. */
   readonly deviceSizesBytes: readonly number[];
-  /** Called twice for each file (to lay out and to write): must answer the same. */
-  place(file: LayerInode): FileChunks;
-  /** Reads one chunk of a file as its reader would see it, holes as zeros, for a chunk that is copied. */
-  readChunk(file: LayerInode, offset: number, lengthBytes: number): Buffer;
+  /**
+   * For a file that is not empty; null: the image carries all of it, in one run of blocks, without chunks. Called twice for
+   * each file (to lay out and to write): must answer the same.
+   */
+  place(file: LayerInode): FileChunks | null;
+  /** Reads a piece of a file that is copied as its reader would see it: holes, and what lies beyond its end, as zeros. */
+  readContent(file: LayerInode, offset: number, lengthBytes: number): Buffer;
 }
