@@ -1,0 +1,119 @@
+/**
+ * gzip of a file in several threads (the format: RFC 1952; the way: pigz). The file is cut into chunks that are deflated
+ * independently, each with the end of the one before as its dictionary; one after the other they are an ordinary gzip
+ * member. It depends on the bytes alone, so a layer that is compressed again gets the same digest.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { promisify } from 'node:util';
+import { constants, crc32, deflateRaw, type InputType, type ZlibOptions } from 'node:zlib';
+import { TsdError } from '@tsd/shared/errors';
+
+/**
+ * A Debian root file system of 174 MB takes 2.0 s of processor time and gives 65.2 MB; 1.5 s and 69.1 MB with level 1,
+ * 3.0 s and 63.7 MB with gzip's default, 6.
+ */
+const LEVEL = 4;
+const CHUNK_BYTES = 1024 * 1024;
+/** Deflate's window: how far a dictionary is of use. */
+const WINDOW_BYTES = 32 * 1024;
+/** No name, no time, "unknown" system. */
+const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+/** zlib works in libuv's threads, of which there are four: one is left to everyone else's files. */
+const MAX_PARALLEL = 3;
+
+const deflate = promisify<InputType, ZlibOptions, Buffer>(deflateRaw);
+
+/** How many chunks are deflated at a time, whatever the number of files. */
+export interface GzipThreads {
+  readonly count: number;
+  /** Waits for a free thread. */
+  run<T>(work: () => Promise<T>): Promise<T>;
+}
+
+export function createGzipThreads(count = Math.max(1, Math.min(MAX_PARALLEL, availableParallelism()))): GzipThreads {
+  const waiting: (() => void)[] = [];
+  let free = count;
+  return {
+    count,
+    async run(work) {
+      if (free > 0) free--;
+      else await new Promise<void>((resolve) => waiting.push(resolve));
+      try {
+        return await work();
+      } finally {
+        const next = waiting.shift();
+        if (next === undefined) free++;
+        else next();
+      }
+    },
+  };
+}
+
+interface Chunk {
+  readonly plain: Buffer;
+  readonly deflated: Buffer;
+}
+
+/**
+ * The pieces of the gzip member, of about a chunk each at most. Holds a few chunks in memory, and leaves the file open.
+ *
+ * @param onBytes told how much of the file is in what was yielded
+ * @throws TsdError `internal` when the file is shorter than `sizeBytes`
+ */
+export async function* parallelGzip(
+  file: FileHandle,
+  sizeBytes: number,
+  threads: GzipThreads,
+  onBytes: (bytes: number) => void = () => undefined,
+): AsyncGenerator<Buffer, void, void> {
+  const pending: Promise<Chunk>[] = [];
+  let crc = 0;
+  let doneBytes = 0;
+  let nextOffset = 0;
+  yield HEADER;
+  try {
+    for (;;) {
+      while (pending.length <= threads.count && (nextOffset < sizeBytes || nextOffset === 0)) {
+        const offset = nextOffset;
+        const chunk = threads.run(() => deflateChunk(file, offset, sizeBytes));
+        // It may fail while an earlier one is waited for: its error is seen in its turn.
+        chunk.catch(() => undefined);
+        pending.push(chunk);
+        nextOffset += CHUNK_BYTES;
+      }
+      const chunk = await pending.shift();
+      if (chunk === undefined) break;
+      crc = crc32(chunk.plain, crc);
+      doneBytes += chunk.plain.length;
+      yield chunk.deflated;
+      onBytes(doneBytes);
+    }
+  } finally {
+    // A consumer that stops early leaves reads under way.
+    await Promise.allSettled(pending);
+  }
+  const trailer = Buffer.alloc(8);
+  trailer.writeUInt32LE(crc, 0);
+  trailer.writeUInt32LE(sizeBytes % 2 ** 32, 4);
+  yield trailer;
+}
+
+async function deflateChunk(file: FileHandle, offset: number, sizeBytes: number): Promise<Chunk> {
+  const start = Math.max(0, offset - WINDOW_BYTES);
+  const end = Math.min(sizeBytes, offset + CHUNK_BYTES);
+  const bytes = Buffer.allocUnsafeSlow(end - start);
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
+    if (bytesRead === 0) throw new TsdError('internal', `the file ends after ${start + done} of ${sizeBytes} bytes`);
+    done += bytesRead;
+  }
+  const plain = bytes.subarray(offset - start);
+  const deflated = await deflate(plain, {
+    level: LEVEL,
+    chunkSize: CHUNK_BYTES,
+    finishFlush: end === sizeBytes ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
+    ...(start < offset ? { dictionary: bytes.subarray(0, offset - start) } : {}),
+  });
+  return { plain, deflated };
+}
