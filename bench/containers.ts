@@ -1,4 +1,4 @@
-/** Container work over the API of any Docker-like engine. */
+/** Work of containers and images over the API of any Docker-like engine. */
 import { type Api, run } from '../test/support/client.ts';
 
 const NONE = { NetworkMode: 'none' };
@@ -57,4 +57,28 @@ export async function save(api: Api, name: string): Promise<void> {
   const args = ['--silent', '--show-error', '--fail', '--unix-socket', api.socketPath, '--output', '/dev/null', url];
   const { code, stderr } = await run('curl', args);
   if (code !== 0) throw new Error(`save: ${stderr}`);
+}
+
+/** Pulls `127.0.0.1:PORT/name:tag`. */
+export async function pull(api: Api, name: string): Promise<void> {
+  await transfer(api, `/images/create?fromImage=${encodeURIComponent(name)}`);
+}
+
+/** Pushes an image to the registry in its name. */
+export async function push(api: Api, name: string): Promise<void> {
+  const colon = name.lastIndexOf(':');
+  await transfer(api, `/images/${name.slice(0, colon)}/push?tag=${name.slice(colon + 1)}`);
+}
+
+/** Gives an image one more name, `127.0.0.1:PORT/name:tag`. */
+export async function tag(api: Api, name: string, newName: string): Promise<void> {
+  const colon = newName.lastIndexOf(':');
+  await call(api, 'POST', `/images/${name}/tag?repo=${newName.slice(0, colon)}&tag=${newName.slice(colon + 1)}`);
+}
+
+/** Pull and push answer 200 and report failures in their stream. */
+async function transfer(api: Api, path: string): Promise<void> {
+  const emptyCredentials = { 'X-Registry-Auth': Buffer.from('{}').toString('base64url') };
+  const { status, text } = await api.request('POST', path, undefined, emptyCredentials);
+  if (status !== 200 || text.includes('errorDetail')) throw new Error(`${path}: ${status} ${text.slice(-1000)}`);
 }

@@ -12,7 +12,9 @@ export interface Engine {
   readonly api: Api;
   /** `run --rm --network none busybox true` by the engine's own client. */
   runTrue(): Promise<void>;
-  /** Resident memory of the daemon and its helpers, without containers' own. */
+  /** The daemon and its helpers, without what attends containers. */
+  pids(): number[];
+  /** Resident memory of those. */
   residentMb(): number;
   remove(): Promise<void>;
 }
@@ -32,6 +34,7 @@ export async function startEngines(): Promise<{ tsd: Engine; dockerd: Engine | n
     name: 'tsd',
     api: daemon.api,
     runTrue: clientRun(TSDCTL, daemon.socketPath),
+    pids: () => [daemon.pid],
     residentMb: () => residentMb(daemon.pid),
     remove: () => daemon.remove(),
   };
@@ -40,12 +43,13 @@ export async function startEngines(): Promise<{ tsd: Engine; dockerd: Engine | n
     if (dockerdMissing() !== false) return { tsd, dockerd: null };
     const theirs = await startDockerd();
     await containers.load(theirs.api, createReadStream(busyboxArchive()));
+    const pids = (): number[] => [theirs.pid, ...childPids(theirs.pid, 'containerd', allPids())];
     const dockerd: Engine = {
       name: 'dockerd',
       api: theirs.api,
       runTrue: clientRun('docker', theirs.socketPath),
-      residentMb: () =>
-        [theirs.pid, ...childPids(theirs.pid, 'containerd', allPids())].reduce((sum, pid) => sum + residentMb(pid), 0),
+      pids,
+      residentMb: () => pids().reduce((sum, pid) => sum + residentMb(pid), 0),
       remove: () => theirs.remove(),
     };
     return { tsd, dockerd };

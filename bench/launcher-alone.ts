@@ -10,6 +10,7 @@ import {
 import { createSeccompCompiler } from '../packages/daemon/src/runtime/compile-seccomp.ts';
 import { readHostFacts } from '../packages/daemon/src/runtime/host-facts.ts';
 import { createLauncher } from '../packages/daemon/src/runtime/launch.ts';
+import { waitingLaunchers } from '../packages/daemon/src/runtime/launcher-pool.ts';
 import { createLayerMounts } from '../packages/daemon/src/runtime/layer-mounts.ts';
 import { planLaunch } from '../packages/daemon/src/runtime/plan-launch.ts';
 import { createLayerStore } from '../packages/daemon/src/storage/layer-store.ts';
@@ -28,8 +29,13 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
   const { diffId } = await layerStore.ingest(one(layer), {});
   const layerMounts = createLayerMounts({ layerStore });
   const lease = layerMounts.acquire([diffId]);
-  const launcher = createLauncher({ launcherPath: resolve(repository, 'packages/launcher/build/tsd-launch') });
   const host = readHostFacts({ cgroupParent: '/tsd-bench' });
+  const launcher = createLauncher({
+    launcherPath: resolve(repository, 'packages/launcher/build/tsd-launch'),
+    waiting: waitingLaunchers(host, (error) => {
+      throw error;
+    }),
+  });
   const compileSeccomp = createSeccompCompiler();
 
   const sample: Sample = async () => {
@@ -61,8 +67,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
       devices: [],
       compileSeccomp,
     });
-    const descriptors = new Map(lease.descriptors.map((descriptor, slot) => [slot, descriptor]));
-    const supervisor = await launcher.launch(plan, { descriptors, attach: [] });
+    const supervisor = await launcher.launch(plan, { descriptors: lease.descriptors, attach: [] });
     const report = await supervisor.exited;
     const elapsed = performance.now() - startedAt;
     if (report.kind !== 'exited' || report.code !== 0) throw new Error(`true ended with ${report.kind} ${report.code}`);
@@ -76,7 +81,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
   const close = async (): Promise<void> => {
     lease.release();
     layerMounts.close();
-    launcher.close();
+    await launcher.close();
     await layerStore.close();
     if (host.cgroups !== null) removeCgroupParent(host.cgroups);
   };

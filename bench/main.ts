@@ -10,16 +10,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { debianRootTar, dockerArchive } from '../test/support/images.ts';
 import { TEMPORARY_PREFIX } from '../test/support/leaks.ts';
+import { registryMissing } from '../test/support/registry.ts';
 import * as containers from './containers.ts';
 import { type Engine, startEngines } from './engines.ts';
 import { launcherSample } from './launcher-alone.ts';
 import { alternate, type Sample, timed } from './measure.ts';
 import { parentOf, residentMb } from './memory.ts';
 import { runtimeSamples } from './oci-runtimes.ts';
-import { type Budget, printTable, type Row } from './table.ts';
+import { debianMegabytes, type RegistryImages, startRegistryImages } from './registry-images.ts';
+import * as registryRows from './registry-rows.ts';
+import { type Budget, printTable, type Row, ratio } from './table.ts';
 
 const { values } = parseArgs({ options: { rows: { type: 'string' }, rounds: { type: 'string', default: '15' } } });
 const rounds = Number(values.rounds);
+/** Of what takes seconds. */
+const longRounds = Math.min(rounds, 5);
 const wanted = values.rows?.split(',');
 const MANY = 1000;
 const PARALLEL_RUNS = 40;
@@ -29,6 +34,7 @@ const IDLE_AFTER_MS = 20_000;
 const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
 const { tsd, dockerd } = await startEngines();
 const rows: Row[] = [];
+let images: RegistryImages | undefined;
 try {
   await measure('idle', idleRow);
   await measure('run', runRow);
@@ -36,9 +42,15 @@ try {
   await measure('launcher', launcherRow);
   await measure('parallel', parallelRow);
   await measure('load', loadAndSaveRows);
+  await measureWithRegistry('pull', registryRows.pullRow);
+  await measureWithRegistry('pull8', registryRows.pullEightLayersRow);
+  await measureWithRegistry('push', registryRows.pushRows);
+  await measureWithRegistry('rmi', registryRows.removeRow);
+  await measureWithRegistry('pullmemory', registryRows.pullCostRows);
   await measure('memory', memoryRows);
   await measure('many', manyRows);
 } finally {
+  await images?.registry.remove();
   await dockerd?.remove();
   await tsd.remove();
   rmSync(directory, { recursive: true, force: true });
@@ -52,16 +64,24 @@ async function measure(name: string, row: () => Promise<void>): Promise<void> {
   await row();
 }
 
+async function measureWithRegistry(
+  name: string,
+  row: (bench: registryRows.RegistryBench) => Promise<void>,
+): Promise<void> {
+  const missing = registryMissing();
+  await measure(name, async () => {
+    if (missing !== false) return void process.stderr.write(`not measured: ${missing}\n`);
+    images ??= await startRegistryImages(directory);
+    await row({ tsd, dockerd, images, directory, rows, compare: (...row) => compare(...row, longRounds) });
+  });
+}
+
 /** Measures the same work on every engine and adds a row. */
 async function compare(what: string, budget: Budget, work: (engine: Engine) => Sample, times = rounds): Promise<void> {
   const engines = dockerd === null ? [tsd] : [tsd, dockerd];
   const [ours = Number.NaN, ...others] = await alternate(engines.map(work), times);
   const theirs = others.map((value) => ({ name: 'dockerd', value }));
   rows.push({ what, unit: 'ms', ours, theirs, budget });
-}
-
-function ratio(of: number): Budget {
-  return { kind: 'ratio', limit: 1 / of, text: `≤ 1/${of}` };
 }
 
 async function runRow(): Promise<void> {
@@ -117,9 +137,7 @@ async function parallelRow(): Promise<void> {
 
 async function loadAndSaveRows(): Promise<void> {
   const archive = join(directory, 'debian.tar');
-  const layer = readFileSync(debianRootTar());
-  writeFileSync(archive, dockerArchive({ tags: ['debian:bench'], layers: [layer] }));
-  const megabytes = Math.round(layer.length / 1e6);
+  writeFileSync(archive, dockerArchive({ tags: ['debian:bench'], layers: [readFileSync(debianRootTar())] }));
   const load = (engine: Engine): Sample => {
     return async () => {
       const elapsed = await timed(() =>
@@ -129,10 +147,14 @@ async function loadAndSaveRows(): Promise<void> {
       return elapsed;
     };
   };
-  await compare(`load a ${megabytes} MB Debian image`, ratio(8), load, 5);
+  await compare(`load a ${debianMegabytes()} MB Debian image`, ratio(8), load, longRounds);
   for (const engine of [tsd, dockerd])
     if (engine !== null) await containers.load(engine.api, createReadStream(archive));
-  await compare('save it', ratio(8), (engine) => () => timed(() => containers.save(engine.api, 'debian:bench')), 5);
+  const save =
+    (engine: Engine): Sample =>
+    () =>
+      timed(() => containers.save(engine.api, 'debian:bench'));
+  await compare('save it', ratio(8), save, longRounds);
   for (const engine of [tsd, dockerd]) if (engine !== null) await containers.removeImage(engine.api, 'debian:bench');
 }
 
@@ -216,6 +238,6 @@ function describeMachine(): void {
     ].join('; '),
   );
   console.log(
-    `Medians of ${rounds} alternating rounds (load and save 5, in parallel 3), warm caches, --network none.\n`,
+    `Medians of ${rounds} alternating rounds (of images ${longRounds}, in parallel 3), warm caches, --network none.\n`,
   );
 }

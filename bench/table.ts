@@ -15,6 +15,11 @@ export type Budget =
   | { readonly kind: 'absolute'; readonly limit: number; readonly text: string }
   | { readonly kind: 'none' };
 
+/** Takes at most 1/`of` of the counterpart's time. */
+export function ratio(of: number): Budget {
+  return { kind: 'ratio', limit: 1 / of, text: `≤ 1/${of}` };
+}
+
 /** Prints the rows with ratio, budget and whether it is kept. */
 export function printTable(rows: readonly Row[]): void {
   const lines = rows.map((row) => [

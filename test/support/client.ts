@@ -1,6 +1,12 @@
 /** Clients of a daemon: command lines with their output, and the API over its socket. */
 import { spawn } from 'node:child_process';
-import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
+import {
+  Agent,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type OutgoingHttpHeaders,
+} from 'node:http';
 import type { Socket } from 'node:net';
 import { resolve } from 'node:path';
 
@@ -102,9 +108,15 @@ export interface ApiResponse {
 
 export interface Api {
   readonly socketPath: string;
-  request(method: string, path: string, body?: unknown): Promise<ApiResponse>;
+  request(method: string, path: string, body?: unknown, headers?: OutgoingHttpHeaders): Promise<ApiResponse>;
   /** The same with a body of bytes. */
-  send(method: string, path: string, body: Buffer | NodeJS.ReadableStream, type: string): Promise<ApiResponse>;
+  send(
+    method: string,
+    path: string,
+    body: Buffer | NodeJS.ReadableStream,
+    type: string,
+    headers?: OutgoingHttpHeaders,
+  ): Promise<ApiResponse>;
   /** Answers as soon as the headers are there; the caller reads or destroys the body. */
   stream(method: string, path: string): Promise<IncomingMessage>;
   /** A hijacked connection, with Upgrade headers. */
@@ -115,9 +127,9 @@ export interface Api {
 /** The API of the daemon on a socket, over one kept-alive connection unless requests run side by side. */
 export function connectApi(socketPath: string): Api {
   const agent = new Agent({ keepAlive: true });
-  const send: Api['send'] = (method, path, body, type) =>
+  const send: Api['send'] = (method, path, body, type, more = {}) =>
     new Promise((done, fail) => {
-      const headers: Record<string, string | number> = { 'Content-Type': type, Host: 'tsd' };
+      const headers: OutgoingHttpHeaders = { 'Content-Type': type, Host: 'tsd', ...more };
       if (Buffer.isBuffer(body)) headers['Content-Length'] = body.length;
       const request = httpRequest({ socketPath, path, method, agent, headers }, (response) => {
         collect(response).then(done, fail);
@@ -129,8 +141,10 @@ export function connectApi(socketPath: string): Api {
   return {
     socketPath,
     send,
-    request: (method, path, body) =>
-      send(method, path, body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body)), 'application/json'),
+    request: (method, path, body, headers) => {
+      const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(JSON.stringify(body));
+      return send(method, path, bytes, 'application/json', headers);
+    },
     stream: (method, path) =>
       new Promise((done, fail) => {
         const request = httpRequest({ socketPath, path, method, headers: { Host: 'tsd' } }, done);

@@ -14,6 +14,8 @@ export interface LayoutImage {
 export interface LayoutLayer {
   readonly tar: Buffer;
   readonly compression: 'gzip' | 'zstd' | 'none';
+  /** The tar in that compression, where it is there already. */
+  readonly compressed?: Buffer;
 }
 
 export interface Descriptor {
@@ -56,8 +58,8 @@ export function writeOciLayout(directory: string, images: readonly LayoutImage[]
   const written = images.map((image) => {
     const [architecture = '', variant] = image.platform.split('/');
     const platform = { os: 'linux', architecture, ...(variant === undefined ? {} : { variant }) };
-    const layers = image.layers.map(({ tar, compression }) =>
-      store(`${OCI}.layer.v1.tar${SUFFIXES[compression]}`, compress(tar, compression)),
+    const layers = image.layers.map(({ tar, compression, compressed }) =>
+      store(`${OCI}.layer.v1.tar${SUFFIXES[compression]}`, compressed ?? compress(tar, compression)),
     );
     const config = document(`${OCI}.config.v1+json`, {
       ...platform,
