@@ -35,6 +35,7 @@ import { readFileInLayers } from './runtime/layered-root.ts';
 import { planLaunch } from './runtime/plan-launch.ts';
 
 import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
+import { createBlobStore } from './storage/blob-store.ts';
 import { openDatabase } from './storage/database.ts';
 import { createLayerStore } from './storage/layer-store.ts';
 import { VERSION } from './version.ts';
@@ -64,12 +65,14 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const db = openDatabase(join(dataRoot, 'tsd.db'));
   const host = await readHost(config, log);
 
-  const layerStore = createLayerStore({ root: join(dataRoot, 'layers'), tmp: join(dataRoot, 'tmp') });
+  const blobStore = createBlobStore({ root: join(dataRoot, 'blobs') });
+  const layerStore = createLayerStore({ root: join(dataRoot, 'layers'), tmp: join(dataRoot, 'tmp'), blobStore });
   await layerStore.cleanLeftovers();
   const images = createImageStore({
     db,
     layerStore,
-    onLayerError: (diffId, error) => log.error({ diffId, err: error }, 'the files of a layer could not be removed'),
+    blobStore,
+    onLayerError: (digest, error) => log.error({ digest, err: error }, 'the files of a layer could not be removed'),
   });
   const layerMounts = createLayerMounts({ layerStore });
 
@@ -85,7 +88,9 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     containers.store.ofImage(imageId).map(({ id, status }) => ({ id, running: isRunning(status) }));
 
   await reconcileContainers(containers);
-  const reconciled = describeReconciledImages(await reconcileImages({ store: images, layerStore, imageUsers }));
+  const reconciled = describeReconciledImages(
+    await reconcileImages({ store: images, layerStore, blobStore, imageUsers }),
+  );
   if (reconciled !== null) log.warn({}, reconciled);
 
   const server = await createServer({

@@ -137,6 +137,7 @@ export function createWorld(): World {
       sizeBytes: 1000,
       createdAt: '2026-01-01T00:00:00Z',
       lastTaggedAt: null,
+      broken: null,
     });
     return {
       roots,

@@ -7,6 +7,7 @@ import { type Header, pack } from 'tar-stream';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import type { ContainerUse } from '../src/images/image-users.ts';
 import { HOST_PLATFORM } from '../src/images/platform.ts';
+import { type BlobStore, createBlobStore } from '../src/storage/blob-store.ts';
 import { type Database, openDatabase } from '../src/storage/database.ts';
 import { createLayerStore, type LayerStore, type LayerStoreOptions } from '../src/storage/layer-store.ts';
 
@@ -90,6 +91,7 @@ export interface ImageBench {
   readonly db: Database;
   readonly store: ImageStore;
   readonly layerStore: LayerStore;
+  readonly blobStore: BlobStore;
   readonly users: Map<string, ContainerUse[]>;
   readonly imageUsers: (imageId: string) => readonly ContainerUse[];
   readonly layerErrors: string[];
@@ -102,14 +104,16 @@ export interface ImageBench {
 export function imageBench(limits?: Pick<LayerStoreOptions, 'limits'>): ImageBench {
   const root = mkdtempSync(join(tmpdir(), 'tsd-images-'));
   const db = openDatabase(':memory:');
-  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), ...limits });
+  const blobStore = createBlobStore({ root: join(root, 'blobs') });
+  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), blobStore, ...limits });
   const users = new Map<string, ContainerUse[]>();
   const layerErrors: string[] = [];
-  const store = createImageStore({ db, layerStore, onLayerError: (diffId) => layerErrors.push(diffId) });
+  const store = createImageStore({ db, layerStore, blobStore, onLayerError: (diffId) => layerErrors.push(diffId) });
   return {
     db,
     store,
     layerStore,
+    blobStore,
     users,
     imageUsers: (imageId) => users.get(imageId) ?? [],
     layerErrors,

@@ -303,6 +303,7 @@ t.test('reconcile: files without rows, rows without files', async (t) => {
   await bench.layerStore.remove(digestOf(top));
   t.same(await reconcileImages(bench), {
     removedLayers: [stray.diffId],
+    removedBlobs: [],
     removedImages: [broken.id],
     damagedImages: [needed.id],
   });
@@ -315,19 +316,28 @@ t.test('reconcile: files without rows, rows without files', async (t) => {
   );
   await load(bench, [top], ['needed:1'], { comment: 'needed' });
   t.ok(bench.layerStore.has(digestOf(top)), 'loading again repairs');
-  t.same(await reconcileImages(bench), { removedLayers: [], removedImages: [], damagedImages: [] });
+  t.same(await reconcileImages(bench), {
+    removedLayers: [],
+    removedBlobs: [],
+    removedImages: [],
+    damagedImages: [],
+  });
 });
 
 t.test('the gate: removal waits for holders, and looks again', async (t) => {
   const removed: string[] = [];
   const errors: string[] = [];
   const referenced = new Set(['kept']);
-  const gate = createLayerGate({
-    isReferenced: (diffId) => referenced.has(diffId),
-    remove: async (diffId) => {
-      if (diffId === 'stuck') throw new Error('busy');
-      removed.push(diffId);
+  const files = {
+    isReferenced: (digest: string) => referenced.has(digest),
+    remove: async (digest: string) => {
+      if (digest === 'stuck') throw new Error('busy');
+      removed.push(digest);
     },
+  };
+  const gate = createLayerGate({
+    layers: files,
+    blobs: files,
     onError: (diffId) => errors.push(diffId),
   });
   await gate.discard(['a', 'kept', 'stuck']);
@@ -344,4 +354,8 @@ t.test('the gate: removal waits for holders, and looks again', async (t) => {
   await gate.discard([]);
   await gate.hold(async () => undefined);
   t.same(removed, ['a', 'b']);
+  gate.doom(['blob', 'kept']);
+  t.same(removed, ['a', 'b'], 'a doomed blob goes with the next discard');
+  await gate.discard([]);
+  t.same(removed, ['a', 'b', 'blob']);
 });

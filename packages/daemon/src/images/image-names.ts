@@ -21,6 +21,8 @@ export interface ImageNames {
   inRepository(reference: ImageReference): NamedImage[];
   /** Points a tag at an image; the one that had it, if it was another. @throws TsdError `bad_parameter` for a digest. */
   setTag(imageId: string, reference: ImageReference): NamedImage | null;
+  /** Notes that a repository knows the image by a manifest's digest. */
+  setDigest(imageId: string, repository: string, digest: string): void;
   /** Whether the name was there. */
   remove(reference: ImageReference): boolean;
   removeAll(imageId: string): void;
@@ -37,6 +39,9 @@ export function createImageNames(db: Database): ImageNames {
   const digests = nameTable(db, 'image_digests', 'digest');
   const upsertTag = db.prepare(
     'INSERT INTO image_tags (repository, tag, image_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET image_id = excluded.image_id',
+  );
+  const upsertDigest = db.prepare(
+    'INSERT INTO image_digests (repository, digest, image_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET image_id = excluded.image_id',
   );
   return {
     find(reference) {
@@ -60,6 +65,9 @@ export function createImageNames(db: Database): ImageNames {
       if (former === imageId) return null;
       upsertTag.run(repository, tag, imageId);
       return former === undefined ? null : { reference: withDefaultTag(reference), imageId: former };
+    },
+    setDigest(imageId, repository, digest) {
+      upsertDigest.run(repository, digest, imageId);
     },
     remove(reference) {
       const { tag, digest } = withDefaultTag(reference);

@@ -11,10 +11,13 @@ import {
   parseReference,
   withDefaultTag,
 } from '@tsd/shared/image-reference';
+import type { BlobStore } from '../storage/blob-store.ts';
 import type { Database } from '../storage/database.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
+import { type CompressedForm, createCompressedForms, type KeptBlob } from './compressed-forms.ts';
 import { type Image, ZERO_TIME } from './image.ts';
 import { type OciImageConfig, parseImageConfig } from './image-config.ts';
+import { createImageManifests, type ImageManifest } from './image-manifests.ts';
 import { createImageNames, type NamedImage } from './image-names.ts';
 import { createLayerGate, type LayerGate } from './layer-gate.ts';
 import { createLayerRecords, type LayerRecord } from './layer-records.ts';
@@ -23,9 +26,20 @@ export interface NewImage {
   readonly configBytes: Buffer;
   /** Lowest first; their files are in the layer store. */
   readonly layers: readonly LayerRecord[];
-  /** Digests of compressed forms in which the layers came, with the layer's diff id. */
-  readonly layerDigests?: ReadonlyMap<string, string>;
+  /** Compressed forms in which the layers came; the blobs of kept ones are in the blob store. */
+  readonly layerDigests?: readonly CompressedForm[];
+  /** Where it was pulled from. */
+  readonly source?: ImageSource;
   readonly tags: readonly ImageReference[];
+}
+
+export interface ImageSource {
+  /** Canonical, `docker.io/library/alpine`: it has the manifests and every compressed form. */
+  readonly repository: string;
+  /** From the index, where there was one, to the image's manifest. */
+  readonly manifests: readonly ImageManifest[];
+  /** What `repository@digest` names: the index's where there was one. */
+  readonly digest: string;
 }
 
 export interface AddedImage {
@@ -73,12 +87,30 @@ export interface ImageStore {
   imageLayers(imageId: string): LayerRecord[];
   /** Diff ids of all rows. */
   layerIds(): string[];
+  /** The forms in which a layer has come or was sent, kept ones first, with the repositories that have them. */
+  compressedForms(diffId: string): (CompressedForm & { repositories: string[] })[];
+  /**
+   * Notes a form of a stored layer, and a repository that has it. The blob of a kept one is in the blob store: bring it there
+   * and call this within `layers.hold`.
+   */
+  addCompressedForm(form: CompressedForm, repository?: string): void;
+  /** Before the blob of a form that is no longer kept is removed: give its digest to `layers.discard` afterwards. */
+  setKept(digest: string, kept: boolean): void;
+  keptBlobs(): KeptBlob[];
+  /** The manifests that are known to lead to the image, indexes first. */
+  manifests(imageId: string): ImageManifest[];
+  /** Notes that a repository has a manifest of the image, which gives it the name `repository@digest`. */
+  addManifest(imageId: string, manifest: ImageManifest, repository: string): void;
+  /** Marks an image that no container can be started from, or, with null, a sound one. */
+  setBroken(imageId: string, reason: string | null): void;
 }
 
 export interface ImageStoreDeps {
   readonly db: Database;
   readonly layerStore: Pick<LayerStore, 'has' | 'remove'>;
-  readonly onLayerError: (diffId: string, error: unknown) => void;
+  readonly blobStore: Pick<BlobStore, 'has' | 'remove'>;
+  /** Told of a layer or blob whose files could not be removed. */
+  readonly onLayerError: (digest: string, error: unknown) => void;
 }
 
 interface ImageRow {
@@ -86,14 +118,28 @@ interface ImageRow {
   readonly config: Buffer;
   readonly size_bytes: number;
   readonly last_tagged_at: string | null;
+  readonly broken: string | null;
 }
 
-export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDeps): ImageStore {
+export function createImageStore({ db, layerStore, blobStore, onLayerError }: ImageStoreDeps): ImageStore {
   const names = createImageNames(db);
   const layerRecords = createLayerRecords(db, layerStore);
+  const forms = createCompressedForms(db, blobStore);
+  const manifests = createImageManifests(db);
+  const layers = createLayerGate({
+    layers: {
+      isReferenced: (diffId) => layerRecords.has(diffId),
+      remove: (diffId) => layerStore.remove(diffId),
+    },
+    blobs: {
+      isReferenced: (digest) => forms.isKept(digest),
+      remove: (digest) => blobStore.remove(digest),
+    },
+    onError: onLayerError,
+  });
   const configs = new Map<string, OciImageConfig>();
 
-  const columns = 'id, config, size_bytes, last_tagged_at';
+  const columns = 'id, config, size_bytes, last_tagged_at, broken';
   const select = db.prepare<[string], ImageRow>(`SELECT ${columns} FROM images WHERE id = ?`);
   const selectVisible = db.prepare<[], ImageRow>(`SELECT ${columns} FROM images WHERE removed = 0`);
   const selectIdRange = db.prepare<[string, string], { id: string }>(
@@ -104,6 +150,7 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
   const insert = db.prepare('INSERT INTO images (id, config, size_bytes, stored_at) VALUES (?, ?, ?, ?)');
   const setRemoved = db.prepare('UPDATE images SET removed = ? WHERE id = ?');
   const setTagTime = db.prepare('UPDATE images SET last_tagged_at = ? WHERE id = ?');
+  const setBroken = db.prepare('UPDATE images SET broken = ? WHERE id = ?');
   const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
 
   const toImage = (row: ImageRow, tags: readonly ImageReference[], digests: readonly ImageReference[]): Image => {
@@ -119,6 +166,7 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
       sizeBytes: row.size_bytes,
       createdAt: config.created ?? ZERO_TIME,
       lastTaggedAt: row.last_tagged_at,
+      broken: row.broken,
     };
   };
   const get = (imageId: string): Image | null => {
@@ -141,7 +189,7 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
     setTagTime.run(new Date().toISOString(), imageId);
     return former;
   };
-  const addOne = ({ configBytes, layers, layerDigests, tags }: NewImage): AddedImage => {
+  const addOne = ({ configBytes, layers, layerDigests = [], source, tags }: NewImage): AddedImage => {
     const id = `sha256:${createHash('sha256').update(configBytes).digest('hex')}`;
     const config = parseImageConfig(configBytes);
     if (config.rootfs.diff_ids.join() !== layers.map((layer) => layer.diffId).join()) {
@@ -154,19 +202,32 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
       setRemoved.run(0, id);
     }
     layerRecords.attach(id, layers);
-    layerRecords.addDigests(layerDigests ?? new Map());
+    for (const form of layerDigests) forms.add(form, source?.repository);
+    if (source !== undefined) {
+      for (const manifest of source.manifests) manifests.add(id, manifest);
+      names.setDigest(id, source.repository, source.digest);
+    }
     const replaced = tags.map((tag) => setTag(id, tag)).filter((former) => former !== null);
     const image = get(id);
     if (image === null) throw new TsdError('internal', `image ${id} vanished while it was stored`);
     return { image, tags, replaced };
   };
+  const remove = db.transaction((imageId: string, { keepHidden }: { keepHidden: boolean }) => {
+    if (keepHidden) {
+      names.removeAll(imageId);
+      setRemoved.run(1, imageId);
+      return { removed: [], blobs: [] };
+    }
+    const ofImage = layerRecords.ofImage(imageId);
+    const kept = new Map(ofImage.map(({ diffId }) => [diffId, forms.ofLayer(diffId).filter((form) => form.kept)]));
+    deleteImage.run(imageId);
+    configs.delete(imageId);
+    const removed = layerRecords.deleteUnused(ofImage);
+    return { removed, blobs: removed.flatMap(({ diffId }) => kept.get(diffId) ?? []).map(({ digest }) => digest) };
+  }).immediate;
 
   return {
-    layers: createLayerGate({
-      isReferenced: (diffId) => layerRecords.has(diffId),
-      remove: (diffId) => layerStore.remove(diffId),
-      onError: onLayerError,
-    }),
+    layers,
 
     resolve(reference) {
       const named = parseUnlessId(reference);
@@ -200,17 +261,12 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
     tag: db.transaction(setTag).immediate,
     untag: (reference) => names.remove(reference),
 
-    remove: db.transaction((imageId: string, { keepHidden }: { keepHidden: boolean }): LayerRecord[] => {
-      if (keepHidden) {
-        names.removeAll(imageId);
-        setRemoved.run(1, imageId);
-        return [];
-      }
-      const layers = layerRecords.ofImage(imageId);
-      deleteImage.run(imageId);
-      configs.delete(imageId);
-      return layerRecords.deleteUnused(layers);
-    }).immediate,
+    remove(imageId, options) {
+      const { removed, blobs } = remove(imageId, options);
+      // They go with the layers' files, which the caller discards.
+      layers.doom(blobs);
+      return removed;
+    },
 
     hidden: () => selectHidden.all(),
 
@@ -221,6 +277,19 @@ export function createImageStore({ db, layerStore, onLayerError }: ImageStoreDep
 
     imageLayers: (imageId) => layerRecords.ofImage(imageId),
     layerIds: () => layerRecords.ids(),
+    compressedForms: (diffId) => forms.ofLayer(diffId),
+    addCompressedForm: db.transaction((form: CompressedForm, repository?: string) => forms.add(form, repository))
+      .immediate,
+    setKept: (digest, kept) => forms.setKept(digest, kept),
+    keptBlobs: () => forms.kept(),
+    manifests: (imageId) => manifests.ofImage(imageId),
+    addManifest: db.transaction((imageId: string, manifest: ImageManifest, repository: string) => {
+      manifests.add(imageId, manifest);
+      names.setDigest(imageId, repository, manifest.digest);
+    }).immediate,
+    setBroken(imageId, reason) {
+      setBroken.run(reason, imageId);
+    },
   };
 }
 

@@ -1,4 +1,5 @@
 /** What the daemon knows about one stored image. */
+import { TsdError } from '@tsd/shared/errors';
 import type { OciImageConfig } from './image-config.ts';
 
 export interface Image {
@@ -19,6 +20,17 @@ export interface Image {
   readonly createdAt: string;
   /** RFC 3339; null when it was never tagged here. */
   readonly lastTaggedAt: string | null;
+  /** Why a check found it unusable; null for a sound image. */
+  readonly broken: string | null;
+}
+
+/** @throws TsdError `conflict` for an image that a check found unusable: no container can be made or started from it. */
+export function requireSound({ id, broken }: Pick<Image, 'id' | 'broken'>): void {
+  if (broken === null) return;
+  throw new TsdError(
+    'conflict',
+    `image ${shortImageId(id)} is broken: ${broken}. Run \`tsdctl system check --repair\`, or pull or load it again`,
+  );
 }
 
 /** Go's zero time: what Docker shows for an image without a creation time. */

@@ -1,6 +1,6 @@
 /**
- * Who may remove a layer's files, and when. Between a layer's arrival in the store and the commit of the image that needs
- * it nothing refers to it, so layers are removed only while nobody is bringing any in, and each is looked at again then.
+ * Who may remove the files of layers and of their compressed forms (blobs), and when. Between a layer's arrival in the store and the commit of the image that needs
+ * it nothing refers to it, so files are removed only while nobody is bringing any in, and each is looked at again then.
  */
 export interface LayerGate {
   /** Runs `work`, which brings layers in and commits the images that need them, or reads them; none is removed meanwhile. */
@@ -8,32 +8,46 @@ export interface LayerGate {
   /** The same for work that ends elsewhere, such as a stream: the caller must call what it gets, once. */
   enter(): Promise<() => void>;
   /**
-   * Removes the files of those of `diffIds` that no image refers to. Waits for the removal, unless someone holds the gate:
-   * then it happens when the last one lets go.
+   * Removes the files of those of `diffIds` that no image refers to and those of `blobs` that are not kept. Waits for the
+   * removal, unless someone holds the gate: then it happens when the last one lets go.
    */
-  discard(diffIds: Iterable<string>): Promise<void>;
+  discard(diffIds: Iterable<string>, blobs?: Iterable<string>): Promise<void>;
+  /** Notes blobs that the next `discard` is to look at too. */
+  doom(blobs: Iterable<string>): void;
+}
+
+/** One kind of file. */
+export interface GuardedFiles {
+  readonly isReferenced: (digest: string) => boolean;
+  readonly remove: (digest: string) => Promise<void>;
 }
 
 export interface LayerGateDeps {
-  readonly isReferenced: (diffId: string) => boolean;
-  readonly remove: (diffId: string) => Promise<void>;
-  /** Told of a layer whose removal failed; its files stay until the next reconcile. */
-  readonly onError: (diffId: string, error: unknown) => void;
+  readonly layers: GuardedFiles;
+  readonly blobs: GuardedFiles;
+  /** Told of a removal that failed; the files stay until the next reconcile. */
+  readonly onError: (digest: string, error: unknown) => void;
 }
 
 export function createLayerGate(deps: LayerGateDeps): LayerGate {
-  const candidates = new Set<string>();
+  const candidates = [
+    { files: deps.layers, digests: new Set<string>() },
+    { files: deps.blobs, digests: new Set<string>() },
+  ] as const;
+  const hasCandidates = (): boolean => candidates.some(({ digests }) => digests.size > 0);
   let holders = 0;
   let removal: Promise<void> | null = null;
 
   const removeCandidates = async (): Promise<void> => {
-    for (const diffId of candidates) {
-      candidates.delete(diffId);
-      if (deps.isReferenced(diffId)) continue;
-      try {
-        await deps.remove(diffId);
-      } catch (error) {
-        deps.onError(diffId, error);
+    for (const { files, digests } of candidates) {
+      for (const digest of digests) {
+        digests.delete(digest);
+        if (files.isReferenced(digest)) continue;
+        try {
+          await files.remove(digest);
+        } catch (error) {
+          deps.onError(digest, error);
+        }
       }
     }
   };
@@ -49,8 +63,12 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
     holders++;
     return () => {
       holders--;
-      if (holders === 0 && candidates.size > 0) void startRemoval();
+      if (holders === 0 && hasCandidates()) void startRemoval();
     };
+  };
+
+  const doom = (blobs: Iterable<string>): void => {
+    for (const digest of blobs) candidates[1].digests.add(digest);
   };
 
   return {
@@ -63,9 +81,11 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
         leave();
       }
     },
-    async discard(diffIds) {
-      for (const diffId of diffIds) candidates.add(diffId);
-      if (holders === 0 && candidates.size > 0) await startRemoval();
+    doom,
+    async discard(diffIds, blobs = []) {
+      for (const diffId of diffIds) candidates[0].digests.add(diffId);
+      doom(blobs);
+      if (holders === 0 && hasCandidates()) await startRemoval();
     },
   };
 }

@@ -19,8 +19,6 @@ export interface LayerRecords {
   ofImage(imageId: string): LayerRecord[];
   /** Notes that an image stands on these. @throws TsdError `internal` when a layer's files are not there. */
   attach(imageId: string, layers: readonly LayerRecord[]): void;
-  /** Notes digests of compressed forms: digest → diff id. */
-  addDigests(digests: ReadonlyMap<string, string>): void;
   /** Deletes those of the rows that no image stands on any longer, and returns them. */
   deleteUnused(layers: readonly LayerRecord[]): LayerRecord[];
   ids(): string[];
@@ -40,7 +38,6 @@ export function createLayerRecords(db: Database, layerStore: Pick<LayerStore, 'h
   const insert = db.prepare(
     'INSERT INTO layers (diff_id, tar_size_bytes, content_size_bytes, entry_count) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING',
   );
-  const insertDigest = db.prepare('INSERT INTO layer_digests (digest, diff_id) VALUES (?, ?) ON CONFLICT DO NOTHING');
   const attachLayer = db.prepare(
     'INSERT INTO image_layers (image_id, position, diff_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
   );
@@ -60,9 +57,6 @@ export function createLayerRecords(db: Database, layerStore: Pick<LayerStore, 'h
         insert.run(layer.diffId, layer.tarSizeBytes, layer.contentSizeBytes, layer.entryCount);
         attachLayer.run(imageId, position, layer.diffId);
       }
-    },
-    addDigests(digests) {
-      for (const [digest, diffId] of digests) insertDigest.run(digest, diffId);
     },
     deleteUnused(layers) {
       const distinct = new Map(layers.map((layer) => [layer.diffId, layer]));

@@ -2,6 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { ImageReference } from '@tsd/shared/image-reference';
 import type { ArchiveBlob } from './archive-contents.ts';
+import type { CompressedForm } from './compressed-forms.ts';
 import { parseImageConfig, requireRunnableOs } from './image-config.ts';
 import type { NewImage } from './image-store.ts';
 import { quoted } from './quoted.ts';
@@ -28,7 +29,7 @@ export function planImage(
       `invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${blobs.length}`,
     );
   }
-  const layerDigests = new Map<string, string>();
+  const layerDigests: CompressedForm[] = [];
   const layers = blobs.map(({ name, blob }, index) => {
     const found = requireBlob(name, blob);
     if (found.kind !== 'layer')
@@ -40,7 +41,9 @@ export function planImage(
         `wrong diff id for layer ${index + 1}: expected ${diffIds[index]}, the content of ${quoted(name)} has ${layer.diffId}`,
       );
     }
-    if (digest !== layer.diffId) layerDigests.set(digest, layer.diffId);
+    if (digest !== layer.diffId) {
+      layerDigests.push({ digest, diffId: layer.diffId, mediaType: null, sizeBytes: null, kept: false });
+    }
     return layer;
   });
   return { configBytes, layers, layerDigests, tags };

@@ -1,15 +1,14 @@
 /** One pass over a layer's stream: digests, decompression, the uncompressed tar on disk, its EROFS image. */
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
-import { startWriteback } from '../os/start-writeback.ts';
 import { encodeErofsImage } from './erofs/erofs-image.ts';
 import { indexPlacement } from './erofs/index-placement.ts';
 import { LayerTree } from './erofs/layer-tree.ts';
 import { decompress, detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
 import type { LayerLimits } from './layer-limits.ts';
+import { StreamedFile } from './streamed-file.ts';
 import { TarParser } from './tar/tar-parser.ts';
 
 /** File names in a layer's directory. */
@@ -17,13 +16,17 @@ export const TAR_FILE = 'layer.tar';
 
 export const EROFS_FILE = 'layer.erofs';
 
-const WRITEBACK_BYTES = 8 * 1024 * 1024;
+/** The layer as it came, where that is wanted: moves on to the blob store. */
+export const COMPRESSED_FILE = 'layer.compressed';
 
 export interface StoredLayer {
   /** sha256:… of the uncompressed tar. */
   readonly diffId: string;
   /** sha256:… of the bytes as they came; the diff id where they were not compressed. */
   readonly compressedDigest: string;
+  readonly compressedSizeBytes: number;
+  /** Whether the bytes as they came were kept: they were asked for, and they are not the tar itself. */
+  readonly keptCompressed: boolean;
   readonly tarSizeBytes: number;
   /** Sum of the regular files' sizes, each hard link once and holes included. */
   readonly contentSizeBytes: number;
@@ -36,6 +39,7 @@ export interface IngestRequest {
   readonly compression: LayerCompression | 'detect';
   readonly expectedDiffId: string | undefined;
   readonly expectedDigest: string | undefined;
+  readonly keepCompressed: boolean;
   readonly limits: LayerLimits;
 }
 
@@ -46,7 +50,8 @@ export interface IngestRequest {
  */
 export async function ingestLayer(source: AsyncIterable<Buffer>, request: IngestRequest): Promise<StoredLayer> {
   const { directory, limits } = request;
-  const tar = await open(join(directory, TAR_FILE), 'wx', 0o600);
+  const tar = await StreamedFile.create(join(directory, TAR_FILE));
+  const input = new LayerInput(source, request);
   try {
     const tree = new LayerTree(limits.tree);
     let contentSizeBytes = 0;
@@ -54,72 +59,117 @@ export async function ingestLayer(source: AsyncIterable<Buffer>, request: Ingest
       contentSizeBytes += entry.sizeBytes;
       tree.add(entry);
     }, limits.tar);
-    const digests = new LayerDigests();
-    const tarSizeBytes = await writeTar(openLayer(source, request, digests), tar, (piece) => {
-      digests.diffId.update(piece);
-      parser.write(piece);
-    });
+    const diffHash = createHash('sha256');
+    for await (const piece of input.uncompressed()) {
+      const written = tar.append(piece);
+      try {
+        diffHash.update(piece);
+        parser.write(piece);
+      } finally {
+        await written;
+      }
+    }
     parser.end();
-    const { diffId, compressedDigest } = digests.finish();
-    verifyDigest('digest', compressedDigest, request.expectedDigest);
+    const diffId = `sha256:${diffHash.digest('hex')}`;
+    const tarSizeBytes = tar.sizeBytes;
+    const compressed = input.finish() ?? { digest: diffId, sizeBytes: tarSizeBytes };
+    verifyDigest('digest', compressed.digest, request.expectedDigest);
     verifyDigest('diff id', diffId, request.expectedDiffId);
-    // The tar goes to the disk while the image is made.
-    const synced = tar.datasync();
+    // The files go to the disk while the image is made.
+    const synced = Promise.all([tar.sync(), input.sync()]);
     writeErofs(tree, directory, tarSizeBytes, Buffer.from(diffId.slice(-64, -32), 'hex'));
     await synced;
-    return { diffId, compressedDigest, tarSizeBytes, contentSizeBytes, entryCount: parser.entryCount };
+    return {
+      diffId,
+      compressedDigest: compressed.digest,
+      compressedSizeBytes: compressed.sizeBytes,
+      keptCompressed: input.isKept,
+      tarSizeBytes,
+      contentSizeBytes,
+      entryCount: parser.entryCount,
+    };
   } catch (error) {
     throw storageError(error);
   } finally {
-    await tar.close();
+    await Promise.all([tar.close(), input.close()]);
   }
 }
 
-/** The digest of what came and the one of what is in it: one and the same where nothing is compressed. */
-class LayerDigests {
-  readonly diffId: Hash = createHash('sha256');
-  compressed: Hash | null = null;
+/** The layer as it comes: its digest, its size and, where it is wanted, a copy of its bytes; none of it for a plain tar. */
+class LayerInput {
+  private readonly source: AsyncIterable<Buffer>;
+  private readonly request: IngestRequest;
+  private hash: Hash | null = null;
+  private sizeBytes = 0;
+  private copy: StreamedFile | null = null;
 
-  finish(): { diffId: string; compressedDigest: string } {
-    const diffId = `sha256:${this.diffId.digest('hex')}`;
-    return { diffId, compressedDigest: this.compressed === null ? diffId : `sha256:${this.compressed.digest('hex')}` };
+  constructor(source: AsyncIterable<Buffer>, request: IngestRequest) {
+    this.source = source;
+    this.request = request;
   }
-}
 
-/** The uncompressed layer. */
-async function* openLayer(
-  source: AsyncIterable<Buffer>,
-  request: IngestRequest,
-  digests: LayerDigests,
-): AsyncGenerator<Buffer> {
-  const { limits } = request;
-  const pieces = source[Symbol.asyncIterator]();
-  const head = await readHead(pieces);
-  const compression = request.compression === 'detect' ? detectCompression(head) : request.compression;
-  const whole = prepend(head, pieces);
-  if (compression === 'none') {
-    yield* whole;
-    return;
+  get isKept(): boolean {
+    return this.copy !== null;
   }
-  const hash = createHash('sha256');
-  digests.compressed = hash;
-  let compressedBytes = 0;
-  let expandedBytes = 0;
-  const counted = async function* (): AsyncGenerator<Buffer> {
-    for await (const piece of whole) {
-      compressedBytes += piece.length;
-      hash.update(piece);
+
+  async *uncompressed(): AsyncGenerator<Buffer> {
+    const { request } = this;
+    const pieces = this.source[Symbol.asyncIterator]();
+    const head = await readHead(pieces);
+    const compression = request.compression === 'detect' ? detectCompression(head) : request.compression;
+    const whole = prepend(head, pieces);
+    if (compression === 'none') {
+      yield* whole;
+      return;
+    }
+    if (request.keepCompressed) this.copy = await StreamedFile.create(join(request.directory, COMPRESSED_FILE));
+    let expandedBytes = 0;
+    for await (const piece of decompress(this.recorded(whole), compression)) {
+      expandedBytes += piece.length;
+      this.checkExpansion(expandedBytes);
       yield piece;
     }
-  };
-  for await (const piece of decompress(counted(), compression)) {
-    expandedBytes += piece.length;
-    if (expandedBytes > limits.freeExpansionBytes && expandedBytes > compressedBytes * limits.maxExpansionRatio)
-      throw new TsdError(
-        'bad_parameter',
-        `the layer expands to more than ${limits.maxExpansionRatio} times its compressed size: refused as a decompression bomb`,
-      );
-    yield piece;
+  }
+
+  /** Digest and size of what came; null where nothing was compressed. */
+  finish(): { digest: string; sizeBytes: number } | null {
+    if (this.hash === null) return null;
+    return { digest: `sha256:${this.hash.digest('hex')}`, sizeBytes: this.sizeBytes };
+  }
+
+  async sync(): Promise<void> {
+    await this.copy?.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.copy?.close();
+  }
+
+  private async *recorded(whole: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    const hash = createHash('sha256');
+    this.hash = hash;
+    for await (const piece of whole) {
+      const copied = this.copy?.append(piece);
+      // Awaited below: until then a failure is nobody's.
+      copied?.catch(() => undefined);
+      try {
+        this.sizeBytes += piece.length;
+        hash.update(piece);
+        yield piece;
+      } finally {
+        await copied;
+      }
+    }
+  }
+
+  private checkExpansion(expandedBytes: number): void {
+    const { limits } = this.request;
+    if (expandedBytes <= limits.freeExpansionBytes || expandedBytes <= this.sizeBytes * limits.maxExpansionRatio)
+      return;
+    throw new TsdError(
+      'bad_parameter',
+      `the layer expands to more than ${limits.maxExpansionRatio} times its compressed size: refused as a decompression bomb`,
+    );
   }
 }
 
@@ -140,46 +190,6 @@ async function* prepend(head: Buffer, pieces: AsyncIterator<Buffer>): AsyncGener
     for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
   } finally {
     await pieces.return?.();
-  }
-}
-
-/** Writes each piece while `consume` looks at it; returns the total size. */
-async function writeTar(
-  pieces: AsyncIterable<Buffer>,
-  tar: FileHandle,
-  consume: (piece: Buffer) => void,
-): Promise<number> {
-  let position = 0;
-  let handedOver = 0;
-  let writeback: Promise<void> = Promise.resolve();
-  try {
-    for await (const piece of pieces) {
-      const written = writeFully(tar, piece, position);
-      try {
-        consume(piece);
-      } finally {
-        await written;
-      }
-      position += piece.length;
-      // The disk works alongside, so that little is left to wait for at the end.
-      if (position - handedOver >= WRITEBACK_BYTES) {
-        const start = handedOver;
-        const end = position;
-        writeback = writeback.then(() => startWriteback(tar.fd, start, end - start));
-        handedOver = position;
-      }
-    }
-  } finally {
-    await writeback;
-  }
-  return position;
-}
-
-async function writeFully(file: FileHandle, piece: Buffer, position: number): Promise<void> {
-  let done = 0;
-  while (done < piece.length) {
-    const { bytesWritten } = await file.write(piece, done, piece.length - done, position + done);
-    done += bytesWritten;
   }
 }
 

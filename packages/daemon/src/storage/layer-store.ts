@@ -3,13 +3,23 @@
  * (the image that indexes it). A layer is either there and complete or not there: it is made under `tmp` and renamed.
  */
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
+import type { BlobStore } from './blob-store.ts';
 import { detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
-import { EROFS_FILE, type IngestRequest, ingestLayer, type StoredLayer, TAR_FILE } from './layer-ingest.ts';
+import {
+  COMPRESSED_FILE,
+  EROFS_FILE,
+  type IngestRequest,
+  ingestLayer,
+  type StoredLayer,
+  TAR_FILE,
+} from './layer-ingest.ts';
 import { createLayerIngestThreads } from './layer-ingest-threads.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer-limits.ts';
+import { digestHex, isSha256Digest } from './sha256-digest.ts';
+import { syncDirectory } from './sync-directory.ts';
 
 export type { StoredLayer } from './layer-ingest.ts';
 
@@ -17,13 +27,14 @@ export type { StoredLayer } from './layer-ingest.ts';
 const INLINE_BYTES = 2 * 1024 * 1024;
 const INGEST_PREFIX = 'layer-ingest-';
 const REMOVED_PREFIX = 'layer-removed-';
-const DIGEST = /^sha256:([0-9a-f]{64})$/;
 
 export interface LayerStoreOptions {
   /** The directory of all layers; made where missing. */
   readonly root: string;
   /** A directory on the same file system for what is not finished; made where missing. */
   readonly tmp: string;
+  /** Takes the compressed bytes of layers that come with `keepCompressed`; on the same file system too. */
+  readonly blobStore?: Pick<BlobStore, 'adopt'>;
   readonly limits?: LayerLimits;
 }
 
@@ -34,6 +45,8 @@ export interface IngestOptions {
   readonly expectedDigest?: string;
   /** `detect` (the default) goes by magic number. */
   readonly compression?: LayerCompression | 'detect';
+  /** The bytes as they came go to the blob store too, if there is one, unless they are the tar itself. */
+  readonly keepCompressed?: boolean;
 }
 
 export interface LayerStore {
@@ -63,7 +76,12 @@ export interface LayerStore {
   close(): Promise<void>;
 }
 
-export function createLayerStore({ root, tmp, limits = DEFAULT_LAYER_LIMITS }: LayerStoreOptions): LayerStore {
+export function createLayerStore({
+  root,
+  tmp,
+  blobStore,
+  limits = DEFAULT_LAYER_LIMITS,
+}: LayerStoreOptions): LayerStore {
   const layersDirectory = join(root, 'sha256');
   const threads = createLayerIngestThreads();
   const removeListeners: ((diffId: string) => void)[] = [];
@@ -99,9 +117,11 @@ export function createLayerStore({ root, tmp, limits = DEFAULT_LAYER_LIMITS }: L
           compression: options.compression ?? 'detect',
           expectedDiffId: options.expectedDiffId,
           expectedDigest: options.expectedDigest,
+          keepCompressed: blobStore !== undefined && (options.keepCompressed ?? false),
           limits,
         };
         const layer = await ingestSource(source, request, threads.ingest);
+        if (layer.keptCompressed) await blobStore?.adopt(join(unfinished, COMPRESSED_FILE), layer.compressedDigest);
         await publish(unfinished, layer.diffId);
         return layer;
       } catch (error) {
@@ -128,9 +148,11 @@ export function createLayerStore({ root, tmp, limits = DEFAULT_LAYER_LIMITS }: L
       if (!existsSync(doomed)) return;
       for (const listener of removeListeners) listener(diffId);
       await prepare();
-      const removed = await mkdtemp(join(tmp, REMOVED_PREFIX));
+      // No directory of its own: a full disk has no room for one, and this is what makes some.
+      const removed = join(tmp, `${REMOVED_PREFIX}${digestHex(diffId)}`);
+      await rm(removed, { recursive: true, force: true });
       try {
-        await rename(doomed, join(removed, 'layer'));
+        await rename(doomed, removed);
       } catch (error) {
         if (!hasCode(error, 'ENOENT')) throw error;
       }
@@ -142,7 +164,7 @@ export function createLayerStore({ root, tmp, limits = DEFAULT_LAYER_LIMITS }: L
     async list() {
       try {
         const names = await readdir(layersDirectory);
-        return names.map((name) => `sha256:${name}`).filter((diffId) => DIGEST.test(diffId));
+        return names.map((name) => `sha256:${name}`).filter(isSha256Digest);
       } catch (error) {
         if (hasCode(error, 'ENOENT')) return [];
         throw error;
@@ -195,22 +217,6 @@ async function* single(piece: Buffer): AsyncGenerator<Buffer> {
   yield piece;
 }
 
-function digestHex(digest: string): string {
-  const hex = DIGEST.exec(digest)?.[1];
-  if (hex === undefined)
-    throw new TsdError('bad_parameter', `not a sha256 digest: ${JSON.stringify(digest.slice(0, 80))}`);
-  return hex;
-}
-
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return error instanceof Error && 'code' in error && codes.includes(String(error.code));
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
