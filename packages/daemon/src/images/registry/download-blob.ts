@@ -1,0 +1,132 @@
+/** Downloads a blob: exactly the promised bytes, resumed where a connection breaks. */
+import { TsdError } from '@tsd/shared/errors';
+import { waitToRetry } from './back-off.ts';
+import { discardBody, type HttpResponse } from './connections.ts';
+import type { EndpointSession } from './registry-endpoint.ts';
+import { networkError, RegistryError, requestText } from './registry-error.ts';
+import type { BlobDescriptor, OnBytes } from './remote-repository.ts';
+import { responseError } from './response-error.ts';
+
+export interface DownloadOptions {
+  readonly signal: AbortSignal;
+  readonly onBytes?: OnBytes;
+  readonly path: string;
+  readonly scopes: readonly string[];
+}
+
+/** Resumptions of one blob: these, and one more for each MiB. A registry that gives a byte per connection ends here. */
+const RESUMES = 50;
+const BYTES_PER_RESUME = 1024 * 1024;
+
+/**
+ * @param sessions where to ask, in this order: the next one when one has nothing more to give
+ * @throws TsdError of the last one asked
+ */
+export async function* downloadBlob(
+  sessions: readonly EndpointSession[],
+  blob: BlobDescriptor,
+  options: DownloadOptions,
+): AsyncGenerator<Uint8Array, void> {
+  const { signal, onBytes } = options;
+  let offset = 0;
+  for (const [index, session] of sessions.entries()) {
+    try {
+      for await (const chunk of downloadFrom(session, blob, offset, options)) {
+        offset += chunk.length;
+        onBytes?.(offset);
+        yield chunk;
+      }
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (index === sessions.length - 1) throw error;
+    }
+  }
+}
+
+async function* downloadFrom(
+  session: EndpointSession,
+  blob: BlobDescriptor,
+  start: number,
+  options: DownloadOptions,
+): AsyncGenerator<Uint8Array, void> {
+  const { signal } = options;
+  const mostResumes = RESUMES + Math.ceil(blob.sizeBytes / BYTES_PER_RESUME);
+  let offset = start;
+  for (let failures = 0, resumes = 0; ; ) {
+    const before = offset;
+    try {
+      const response = await request(session, blob, offset, options);
+      for await (const chunk of content(response, blob, offset)) {
+        offset += chunk.length;
+        yield chunk;
+      }
+      if (offset === blob.sizeBytes) return;
+      throw new RegistryError(
+        'unavailable',
+        `${requestText('GET', response.url)}: unexpected EOF (${offset} of ${blob.sizeBytes} bytes of ${blob.digest})`,
+        { retry: 'soon' },
+      );
+    } catch (error) {
+      if (offset > before) failures = 0;
+      failures++;
+      if (++resumes > mostResumes) throw error;
+      await waitToRetry(error, failures, session.endpoint.backOff, {
+        signal,
+        retries: offset > 0 ? ['soon', 'transfers'] : ['soon'],
+      });
+    }
+  }
+}
+
+/** Asks for the rest; checks that the answer is it. */
+async function request(
+  session: EndpointSession,
+  { digest, sizeBytes }: BlobDescriptor,
+  offset: number,
+  { path, scopes, signal }: DownloadOptions,
+): Promise<HttpResponse> {
+  const response = await session.once({
+    method: 'GET',
+    target: path,
+    scopes,
+    headers: offset > 0 ? { range: `bytes=${offset}-` } : {},
+    signal,
+  });
+  if (response.status !== 200 && response.status !== 206) throw await responseError(response);
+  const refuse = async (problem: string): Promise<never> => {
+    await discardBody(response);
+    throw new TsdError('bad_parameter', `${requestText('GET', response.url)}: ${problem}`);
+  };
+  const range = /^bytes (\d+)-(\d+)\/(\d+|\*)$/.exec(response.headers['content-range'] ?? '');
+  if (response.status === 206 && Number(range?.[1]) !== offset) {
+    return refuse(`the registry sends another range (${response.headers['content-range'] ?? 'none'}) than asked for`);
+  }
+  const announced = response.headers['content-length'];
+  const expected = response.status === 206 ? sizeBytes - offset : sizeBytes;
+  if (announced !== undefined && Number(announced) !== expected) {
+    return refuse(`blob ${digest} has ${announced} bytes where ${expected} are expected`);
+  }
+  return response;
+}
+
+/** The bytes from `offset` on; a registry that knows no ranges sends those before it again. */
+async function* content(
+  response: HttpResponse,
+  { digest, sizeBytes }: BlobDescriptor,
+  offset: number,
+): AsyncGenerator<Uint8Array, void> {
+  let skip = response.status === 206 ? 0 : offset;
+  let left = sizeBytes - offset;
+  try {
+    for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      const wanted = skip === 0 ? chunk : chunk.subarray(Math.min(skip, chunk.length));
+      skip -= chunk.length - wanted.length;
+      left -= wanted.length;
+      if (left < 0) throw new TsdError('bad_parameter', `blob ${digest} is longer than its ${sizeBytes} bytes`);
+      if (wanted.length > 0) yield wanted;
+    }
+  } catch (error) {
+    throw networkError(error, 'GET', response.url);
+  }
+}

@@ -1,0 +1,225 @@
+/** A repository over HTTP: reads from mirrors first, writes to the registry itself. */
+import { TsdError } from '@tsd/shared/errors';
+import {
+  familiarName,
+  familiarString,
+  type ImageReference,
+  isDigest,
+  repositoryName,
+} from '@tsd/shared/image-reference';
+import { MEDIA_TYPE } from '../oci-documents.ts';
+import { MAX_JSON_BYTES } from '../parse-json.ts';
+import { discardBody, type HttpResponse, readBody } from './connections.ts';
+import { hasDigest, sha256Digest } from './digest.ts';
+import { downloadBlob } from './download-blob.ts';
+import { listTags } from './list-tags.ts';
+import { type EndpointSession, resolveLocation } from './registry-endpoint.ts';
+import { RegistryError } from './registry-error.ts';
+import type { BlobDescriptor, RemoteManifest, RemoteRepository } from './remote-repository.ts';
+import { responseError } from './response-error.ts';
+import { uploadBlob } from './upload-blob.ts';
+
+/** What is understood, and schema 1, so that an old registry sends what can be refused clearly. */
+const ACCEPTED_MANIFESTS = [
+  MEDIA_TYPE.index,
+  MEDIA_TYPE.manifest,
+  MEDIA_TYPE.dockerManifestList,
+  MEDIA_TYPE.dockerManifest,
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+].join(', ');
+
+/** @param sessions the registry's own and those of its mirrors */
+export function createHttpRepository(
+  reference: Pick<ImageReference, 'domain' | 'path'>,
+  sessions: { readonly registry: EndpointSession; readonly mirrors: readonly EndpointSession[] },
+): RemoteRepository {
+  const { domain, path } = reference;
+  const { registry } = sessions;
+  const readers = [...sessions.mirrors, registry];
+  const pullScopes = [`repository:${path}:pull`];
+  const pushScopes = [`repository:${path}:pull,push`];
+  /** Uploads that the registry began where it would not mount, by digest. */
+  const begun = new Map<string, URL>();
+
+  /** Asks mirrors, then the registry, whose error it is that counts. */
+  const fromAny = async <Result>(
+    signal: AbortSignal,
+    read: (session: EndpointSession) => Promise<Result>,
+  ): Promise<Result> => {
+    for (const mirror of sessions.mirrors) {
+      try {
+        return await read(mirror);
+      } catch {
+        signal.throwIfAborted();
+      }
+    }
+    return read(registry);
+  };
+
+  const withManifestTexts = async <Result>(tagOrDigest: string, action: () => Promise<Result>): Promise<Result> => {
+    try {
+      return await action();
+    } catch (error) {
+      throw pullError(error, {
+        domain,
+        path,
+        ...(isDigest(tagOrDigest) ? { digest: tagOrDigest } : { tag: tagOrDigest }),
+      });
+    }
+  };
+
+  const readManifest = async (
+    session: EndpointSession,
+    tagOrDigest: string,
+    signal: AbortSignal,
+  ): Promise<RemoteManifest> => {
+    const response = await session.request({
+      method: 'GET',
+      target: `${path}/manifests/${tagOrDigest}`,
+      scopes: pullScopes,
+      headers: { accept: ACCEPTED_MANIFESTS },
+      signal,
+    });
+    if (response.status !== 200) throw await responseError(response);
+    const what = `manifest ${tagOrDigest} of ${domain}/${path}`;
+    const mediaType = mediaTypeOf(response);
+    if (mediaType === 'text/html') {
+      await discardBody(response);
+      throw new TsdError(
+        'bad_parameter',
+        `${response.url.host} answers with a web page (text/html) in place of ${what}: is it a registry?`,
+      );
+    }
+    const bytes = await readBody(response, MAX_JSON_BYTES, what);
+    const announced = response.headers['docker-content-digest'];
+    for (const digest of [isDigest(tagOrDigest) ? tagOrDigest : undefined, announced]) {
+      if (typeof digest === 'string' && !hasDigest(bytes, digest)) {
+        throw new TsdError('bad_parameter', `${what}: its content does not have the digest ${digest}`);
+      }
+    }
+    return { digest: isDigest(tagOrDigest) ? tagOrDigest : sha256Digest(bytes), mediaType, bytes };
+  };
+
+  const repository: RemoteRepository = {
+    name: repositoryName(reference),
+
+    getManifest: (tagOrDigest, signal) =>
+      withManifestTexts(tagOrDigest, () => fromAny(signal, (session) => readManifest(session, tagOrDigest, signal))),
+
+    headManifest: (tagOrDigest, signal) =>
+      withManifestTexts(tagOrDigest, () =>
+        fromAny(signal, async (session) => {
+          const response = await session.request({
+            method: 'HEAD',
+            target: `${path}/manifests/${tagOrDigest}`,
+            scopes: pullScopes,
+            headers: { accept: ACCEPTED_MANIFESTS },
+            signal,
+          });
+          await discardBody(response);
+          if (response.status === 404) return null;
+          if (response.status !== 200) throw await responseError(response);
+          const digest = response.headers['docker-content-digest'];
+          if (typeof digest === 'string' && isDigest(digest)) return { digest, mediaType: mediaTypeOf(response) };
+          const { bytes: _, ...head } = await readManifest(session, tagOrDigest, signal);
+          return head;
+        }),
+      ),
+
+    openBlob: (blob, options) =>
+      downloadBlob(readers, blob, { ...options, path: `${path}/blobs/${blob.digest}`, scopes: pullScopes }),
+
+    async readBlob(blob, { signal, maxBytes }) {
+      checkSize(blob, maxBytes);
+      const chunks: Uint8Array[] = [];
+      for await (const chunk of repository.openBlob(blob, { signal })) chunks.push(chunk);
+      const bytes = Buffer.concat(chunks);
+      if (hasDigest(bytes, blob.digest)) return bytes;
+      throw new TsdError(
+        'bad_parameter',
+        `blob of ${domain}/${path}: its content does not have the digest ${blob.digest}`,
+      );
+    },
+
+    listTags: (signal) =>
+      withManifestTexts('', () => fromAny(signal, (session) => listTags(session, path, pullScopes, signal))),
+
+    async hasBlob(digest, signal) {
+      const response = await registry.request({
+        method: 'HEAD',
+        target: `${path}/blobs/${digest}`,
+        scopes: pullScopes,
+        signal,
+      });
+      await discardBody(response);
+      return response.status === 200;
+    },
+
+    async mountBlob(digest, fromPath, signal) {
+      const query = new URLSearchParams({ mount: digest, from: fromPath });
+      const response = await registry.request({
+        method: 'POST',
+        target: `${path}/blobs/uploads/?${query}`,
+        scopes: [...pushScopes, `repository:${fromPath}:pull`],
+        headers: { 'content-length': '0' },
+        signal,
+      });
+      await discardBody(response);
+      if (response.status === 202) begun.set(digest, resolveLocation(response.headers.location, response));
+      return response.status === 201;
+    },
+
+    async uploadBlob(blob, options) {
+      const location = begun.get(blob.digest);
+      begun.delete(blob.digest);
+      await uploadBlob(registry, blob, { ...options, blobsPath: `${path}/blobs`, scopes: pushScopes, location });
+    },
+
+    async putManifest(tagOrDigest, manifest, signal) {
+      const response = await registry.request({
+        method: 'PUT',
+        target: `${path}/manifests/${tagOrDigest}`,
+        scopes: pushScopes,
+        headers: { 'content-type': manifest.mediaType, 'content-length': String(manifest.bytes.length) },
+        body: () => manifest.bytes,
+        signal,
+      });
+      if (response.status !== 201 && response.status !== 200) throw await responseError(response);
+      await discardBody(response);
+      const digest = response.headers['docker-content-digest'];
+      return typeof digest === 'string' && isDigest(digest) ? digest : sha256Digest(manifest.bytes);
+    },
+  };
+  return repository;
+}
+
+function checkSize({ digest, sizeBytes }: BlobDescriptor, maxBytes: number): void {
+  if (sizeBytes <= maxBytes) return;
+  throw new TsdError('bad_parameter', `blob ${digest} is of ${sizeBytes} bytes; at most ${maxBytes} are accepted`);
+}
+
+function mediaTypeOf({ headers }: HttpResponse): string {
+  return (headers['content-type'] ?? '').split(';', 1).join('').trim().toLowerCase();
+}
+
+/** What dockerd makes of a registry's refusal (moby, distribution/errors.go). */
+function pullError(error: unknown, reference: ImageReference): unknown {
+  if (!(error instanceof RegistryError)) return error;
+  const cause = error.message;
+  switch (error.registryCode) {
+    case 'DENIED':
+      return new TsdError(
+        'not_found',
+        `pull access denied for ${familiarName(reference)}, repository does not exist or may require 'docker login': ${cause}`,
+        { cause: error },
+      );
+    case 'MANIFEST_UNKNOWN':
+      return new TsdError('not_found', `manifest for ${familiarString(reference)} not found: ${cause}`, {
+        cause: error,
+      });
+    case 'NAME_UNKNOWN':
+      return new TsdError('not_found', `repository ${familiarName(reference)} not found: ${cause}`, { cause: error });
+    default:
+      return error;
+  }
+}
