@@ -71,6 +71,8 @@ const END_DEADLINE_MS = 20_000;
 export interface DaemonOptions {
   /** More arguments for tsd. */
   readonly args?: readonly string[];
+  /** A command that runs tsd with its arguments, in surroundings of its own. */
+  readonly before?: readonly string[];
   /** A directory of the test's own in place of one that goes with the daemon. */
   readonly dataRoot?: string;
 }
@@ -91,9 +93,11 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
 
   const start = async (): Promise<void> => {
     const log = openSync(logFile, 'a');
+    const [program = '', ...args] = [...(options.before ?? []), join(repository, 'bin/tsd')];
     const started = spawn(
-      join(repository, 'bin/tsd'),
+      program,
       [
+        args,
         ['--data-root', dataRoot],
         ['--exec-root', execRoot],
         ['--host', `unix://${socketPath}`],

@@ -17,7 +17,7 @@ export interface Registry {
   readonly authorityFile: string | undefined;
   /** What it was asked since it started, `GET /v2/app/manifests/1 200` each. */
   requests(): readonly string[];
-  /** skopeo with what this registry needs to be reached: `skopeo('inspect', `docker://${host}/app`)`. Throws when it fails. */
+  /** skopeo with what this registry needs to be reached: `skopeo('inspect', 'docker://…')`. Throws when it fails. */
   skopeo(...args: string[]): Promise<string>;
   remove(): Promise<void>;
 }
@@ -84,7 +84,8 @@ export async function startRegistry(options: RegistryOptions = {}): Promise<Regi
           ([, request, status]) => `${request} ${status}`,
         ),
       skopeo: async (command, ...args) => {
-        const flags = command === 'copy' ? skopeoFlags.map((flag) => flag.replace(/^--/, '--dest-')) : skopeoFlags;
+        const sides = command === 'copy' ? ['--src-', '--dest-'] : ['--'];
+        const flags = sides.flatMap((side) => skopeoFlags.map((flag) => flag.replace(/^--/, side)));
         const { code, stdout, stderr } = await run('skopeo', [command ?? '', ...flags, ...args]);
         if (code !== 0) throw new Error(`skopeo ${command} ${args.join(' ')}: ${stderr}`);
         return stdout;
