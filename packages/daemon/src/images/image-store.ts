@@ -121,6 +121,15 @@ interface ImageRow {
   readonly broken: string | null;
 }
 
+/** Stands in for one that cannot be read, so that the image can be listed, removed and repaired all the same. */
+const UNREADABLE_CONFIG: OciImageConfig = {
+  architecture: '',
+  os: 'linux',
+  config: {},
+  rootfs: { type: 'layers', diff_ids: [] },
+  history: [],
+};
+
 export function createImageStore({ db, layerStore, blobStore, onLayerError }: ImageStoreDeps): ImageStore {
   const names = createImageNames(db);
   const layerRecords = createLayerRecords(db, layerStore);
@@ -150,12 +159,25 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
   const insert = db.prepare('INSERT INTO images (id, config, size_bytes, stored_at) VALUES (?, ?, ?, ?)');
   const setRemoved = db.prepare('UPDATE images SET removed = ? WHERE id = ?');
   const setTagTime = db.prepare('UPDATE images SET last_tagged_at = ? WHERE id = ?');
+  const setConfig = db.prepare('UPDATE images SET config = ? WHERE id = ?');
+  const selectBroken = db.prepare<[], string>('SELECT id FROM images WHERE broken IS NOT NULL').pluck();
   const setBroken = db.prepare('UPDATE images SET broken = ? WHERE id = ?');
   const deleteImage = db.prepare('DELETE FROM images WHERE id = ?');
 
+  /** Null for one that the disk has damaged: it was read before it was stored. */
+  const readConfig = (row: Pick<ImageRow, 'id' | 'config'>): OciImageConfig | null => {
+    try {
+      const config = configs.get(row.id) ?? parseImageConfig(row.config);
+      configs.set(row.id, config);
+      return config;
+    } catch (error) {
+      if (error instanceof TsdError) return null;
+      throw error;
+    }
+  };
   const toImage = (row: ImageRow, tags: readonly ImageReference[], digests: readonly ImageReference[]): Image => {
-    const config = configs.get(row.id) ?? parseImageConfig(row.config);
-    configs.set(row.id, config);
+    const readable = readConfig(row);
+    const config = readable ?? UNREADABLE_CONFIG;
     return {
       id: row.id,
       config,
@@ -166,7 +188,7 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
       sizeBytes: row.size_bytes,
       createdAt: config.created ?? ZERO_TIME,
       lastTaggedAt: row.last_tagged_at,
-      broken: row.broken,
+      broken: row.broken ?? (readable === null ? 'its configuration is damaged' : null),
     };
   };
   const get = (imageId: string): Image | null => {
@@ -189,8 +211,17 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
     setTagTime.run(new Date().toISOString(), imageId);
     return former;
   };
+  /** Whether everything of it is there. */
+  const isWhole = (imageId: string): boolean => {
+    const config = select.get(imageId)?.config;
+    return (
+      config !== undefined &&
+      sha256(config) === imageId &&
+      layerRecords.ofImage(imageId).every(({ diffId }) => layerStore.has(diffId))
+    );
+  };
   const addOne = ({ configBytes, layers, layerDigests = [], source, tags }: NewImage): AddedImage => {
-    const id = `sha256:${createHash('sha256').update(configBytes).digest('hex')}`;
+    const id = sha256(configBytes);
     const config = parseImageConfig(configBytes);
     if (config.rootfs.diff_ids.join() !== layers.map((layer) => layer.diffId).join()) {
       throw new TsdError('internal', `image ${id} was given layers that its configuration does not name`);
@@ -200,8 +231,11 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
       insert.run(id, configBytes, sizeBytes, new Date().toISOString());
     } else {
       setRemoved.run(0, id);
+      setConfig.run(configBytes, id);
     }
     layerRecords.attach(id, layers);
+    // What has come may be all that broken images lacked.
+    for (const broken of selectBroken.all()) if (isWhole(broken)) setBroken.run(null, broken);
     for (const form of layerDigests) forms.add(form, source?.repository);
     if (source !== undefined) {
       for (const manifest of source.manifests) manifests.add(id, manifest);
@@ -291,6 +325,10 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
       setBroken.run(reason, imageId);
     },
   };
+}
+
+function sha256(bytes: Buffer): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 }
 
 /** Null for a complete id, with or without `sha256:`, which is no name. */

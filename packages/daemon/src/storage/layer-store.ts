@@ -1,6 +1,6 @@
 /**
  * Layers on disk: `<root>/sha256/<hex of the diff id>/` with layer.tar (the uncompressed tar, byte for byte) and layer.erofs
- * (the image that indexes it). A layer is either there and complete or not there: it is made under `tmp` and renamed.
+ * (its image, layer-image.ts). A layer is either there and complete or not there: it is made under `tmp` and renamed.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
@@ -16,6 +16,7 @@ import {
   type StoredLayer,
   TAR_FILE,
 } from './layer-ingest.ts';
+import { type LayerImageMode, layerImageMode } from './layer-image.ts';
 import { createLayerIngestThreads } from './layer-ingest-threads.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer-limits.ts';
 import { digestHex, isSha256Digest } from './sha256-digest.ts';
@@ -27,6 +28,7 @@ export type { StoredLayer } from './layer-ingest.ts';
 const INLINE_BYTES = 2 * 1024 * 1024;
 const INGEST_PREFIX = 'layer-ingest-';
 const REMOVED_PREFIX = 'layer-removed-';
+const ASIDE_SUFFIX = '.damaged';
 
 export interface LayerStoreOptions {
   /** The directory of all layers; made where missing. */
@@ -35,6 +37,8 @@ export interface LayerStoreOptions {
   readonly tmp: string;
   /** Takes the compressed bytes of layers that come with `keepCompressed`; on the same file system too. */
   readonly blobStore?: Pick<BlobStore, 'adopt'>;
+  /** How images are written, by what the kernel can mount; `index` by default. */
+  readonly imageMode?: LayerImageMode;
   readonly limits?: LayerLimits;
 }
 
@@ -50,6 +54,8 @@ export interface IngestOptions {
 }
 
 export interface LayerStore {
+  /** How images are written here. In `index` mode those of the other mode are as good. */
+  readonly imageMode: LayerImageMode;
   /**
    * Takes a layer in, in one pass over `source`. Bringing in one that is there already checks it all the same and keeps
    * what is there. On any error nothing is left behind.
@@ -60,15 +66,22 @@ export interface LayerStore {
   has(diffId: string): boolean;
   /** The uncompressed tar. */
   tarPath(diffId: string): string;
-  /** What to mount: the image and its extra devices in order. */
+  /** What to mount: the image and its extra devices in order. @throws TsdError unavailable: an image for newer kernels only. */
   files(diffId: string): { erofsPath: string; devicePaths: string[] };
   /** Size of the uncompressed tar. @throws TsdError not_found */
   tarSizeBytes(diffId: string): Promise<number>;
+  /**
+   * Takes a damaged layer out of use: it is no longer there. Its files stay as `<hex>.damaged` until the layer comes in
+   * again or is removed, for they may be all there is of it. Does nothing where it is not there.
+   */
+  setAside(diffId: string): Promise<void>;
+  /** Puts a finished, synchronised file in the place of the layer's image. The next mount sees it. */
+  replaceImage(diffId: string, file: string): Promise<void>;
   /** Does nothing where the layer is not there. Mounts of it stay usable until they are closed. */
   remove(diffId: string): Promise<void>;
-  /** Calls back, before its files go, for each layer that is removed. */
+  /** Calls back, before its files go, for each layer that is removed, set aside or gets another image. */
   onRemove(listener: (diffId: string) => void): void;
-  /** Diff ids of all layers. */
+  /** Diff ids of all layers, also of those that are set aside. */
   list(): Promise<string[]>;
   /** Deletes what an earlier daemon left unfinished. To be called once, before the first `ingest`. */
   cleanLeftovers(): Promise<void>;
@@ -80,12 +93,17 @@ export function createLayerStore({
   root,
   tmp,
   blobStore,
+  imageMode = 'index',
   limits = DEFAULT_LAYER_LIMITS,
 }: LayerStoreOptions): LayerStore {
   const layersDirectory = join(root, 'sha256');
   const threads = createLayerIngestThreads();
   const removeListeners: ((diffId: string) => void)[] = [];
   const directory = (diffId: string): string => join(layersDirectory, digestHex(diffId));
+  const aside = (diffId: string): string => `${directory(diffId)}${ASIDE_SUFFIX}`;
+  const announceRemoval = (diffId: string): void => {
+    for (const listener of removeListeners) listener(diffId);
+  };
 
   const prepare = async (): Promise<void> => {
     await mkdir(layersDirectory, { recursive: true, mode: 0o700 });
@@ -103,9 +121,19 @@ export function createLayerStore({
       return;
     }
     await syncDirectory(layersDirectory);
+    await rm(aside(diffId), { recursive: true, force: true });
+  };
+  const moveAway = async (from: string, to: string): Promise<void> => {
+    await rm(to, { recursive: true, force: true });
+    try {
+      await rename(from, to);
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
   };
 
   return {
+    imageMode,
     async ingest(source, options = {}) {
       for (const digest of [options.expectedDiffId, options.expectedDigest])
         if (digest !== undefined) digestHex(digest);
@@ -118,6 +146,7 @@ export function createLayerStore({
           expectedDiffId: options.expectedDiffId,
           expectedDigest: options.expectedDigest,
           keepCompressed: blobStore !== undefined && (options.keepCompressed ?? false),
+          imageMode,
           limits,
         };
         const layer = await ingestSource(source, request, threads.ingest);
@@ -131,10 +160,16 @@ export function createLayerStore({
     },
     has: (diffId) => existsSync(directory(diffId)),
     tarPath: (diffId) => join(directory(diffId), TAR_FILE),
-    files: (diffId) => ({
-      erofsPath: join(directory(diffId), EROFS_FILE),
-      devicePaths: [join(directory(diffId), TAR_FILE)],
-    }),
+    files(diffId) {
+      const erofsPath = join(directory(diffId), EROFS_FILE);
+      const indexed = layerImageMode(erofsPath) === 'index';
+      if (indexed && imageMode === 'copy')
+        throw new TsdError(
+          'unavailable',
+          `layer ${diffId} was stored for Linux 6.12 or later: \`tsdctl system check --repair\` stores it anew for this kernel`,
+        );
+      return { erofsPath, devicePaths: indexed ? [join(directory(diffId), TAR_FILE)] : [] };
+    },
     async tarSizeBytes(diffId) {
       try {
         return (await stat(join(directory(diffId), TAR_FILE))).size;
@@ -143,19 +178,24 @@ export function createLayerStore({
         throw error;
       }
     },
+    async setAside(diffId) {
+      if (!existsSync(directory(diffId))) return;
+      announceRemoval(diffId);
+      await moveAway(directory(diffId), aside(diffId));
+    },
+    async replaceImage(diffId, file) {
+      await rename(file, join(directory(diffId), EROFS_FILE));
+      announceRemoval(diffId);
+      await syncDirectory(directory(diffId));
+    },
     async remove(diffId) {
-      const doomed = directory(diffId);
-      if (!existsSync(doomed)) return;
-      for (const listener of removeListeners) listener(diffId);
+      await rm(aside(diffId), { recursive: true, force: true });
+      if (!existsSync(directory(diffId))) return;
+      announceRemoval(diffId);
       await prepare();
       // No directory of its own: a full disk has no room for one, and this is what makes some.
       const removed = join(tmp, `${REMOVED_PREFIX}${digestHex(diffId)}`);
-      await rm(removed, { recursive: true, force: true });
-      try {
-        await rename(doomed, removed);
-      } catch (error) {
-        if (!hasCode(error, 'ENOENT')) throw error;
-      }
+      await moveAway(directory(diffId), removed);
       await rm(removed, { recursive: true, force: true });
     },
     onRemove(listener) {
@@ -164,7 +204,8 @@ export function createLayerStore({
     async list() {
       try {
         const names = await readdir(layersDirectory);
-        return names.map((name) => `sha256:${name}`).filter(isSha256Digest);
+        const digests = names.map((name) => `sha256:${name.replace(ASIDE_SUFFIX, '')}`).filter(isSha256Digest);
+        return [...new Set(digests)];
       } catch (error) {
         if (hasCode(error, 'ENOENT')) return [];
         throw error;
