@@ -16,6 +16,7 @@ import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
 import { createTrash } from './containers/trash.ts';
 import { containerRoutes } from './http/routes/containers.ts';
+import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { imageRoutes } from './http/routes/images.ts';
 import { systemRoutes } from './http/routes/system.ts';
 import { createServer } from './http/server.ts';
@@ -109,6 +110,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
         }),
       (app) => imageRoutes(app, { store: images, layerStore, imageUsers }),
       (app) => containerRoutes(app, containers),
+      (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
     ],
   });
   await server.listen();

@@ -1,5 +1,7 @@
 /** Bodies of /version, /info and of errors, Docker Engine API. */
-import { type Static, Type } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
+import { ContainerSummarySchema } from './api-containers.ts';
+import { ImageSummarySchema } from './api-images.ts';
 import { MapOf, StringList, StringMap } from './api-schema.ts';
 
 /** The body of every answer that is not a success. */
@@ -101,3 +103,18 @@ export const SystemInfoSchema = Type.Object({
   Warnings: Type.Union([StringList, Type.Null()]),
 });
 export type SystemInfo = Static<typeof SystemInfoSchema>;
+
+const nullableList = <Schema extends TSchema>(items: Schema) => Type.Union([Type.Array(items), Type.Null()]);
+
+/** GET /system/df. Sizes are bytes; a list that was not asked for is null. */
+export const DiskUsageSchema = Type.Object({
+  /** Files of all layers, each layer once, and the compressed layers that are kept for pushes. */
+  LayersSize: Type.Integer(),
+  /** tsd's own: the part of LayersSize that is compressed layers. */
+  BlobsSize: Type.Integer(),
+  Images: nullableList(ImageSummarySchema),
+  Containers: nullableList(ContainerSummarySchema),
+  Volumes: nullableList(Type.Unknown()),
+  BuildCache: nullableList(Type.Unknown()),
+});
+export type DiskUsage = Static<typeof DiskUsageSchema>;

@@ -14,7 +14,7 @@ export const LIST_FILTER_KEYS: ReadonlySet<string> = new Set([
   'reference',
   'until',
 ]);
-export const PRUNE_FILTER_KEYS: ReadonlySet<string> = new Set(['dangling', 'label', 'label!', 'until', 'all']);
+export const PRUNE_FILTER_KEYS: ReadonlySet<string> = new Set(['dangling', 'label', 'label!', 'until', 'all', 'blobs']);
 
 /**
  * The images that pass, with only those names that do.
@@ -31,7 +31,7 @@ export function filterImages(
   const untilMs = bound(filters, 'until', parseUntil, Math.min);
   const patterns = (filters.get('reference') ?? []).map(namePattern);
   return images
-    .filter((image) => dangling === undefined || dangling === isDangling(image))
+    .filter((image) => dangling === undefined || (dangling ? isDangling(image) : hasName(image)))
     .filter((image) => matchesLabels(filters, image.config.config.Labels ?? {}))
     .filter((image) => {
       const ms = createdMs(image);
@@ -44,9 +44,13 @@ export function filterImages(
     .flatMap((image) => (patterns.length === 0 ? [image] : withMatchingNames(image, patterns)));
 }
 
-/** An image without any name. */
+/** An image without a tag, such as one that a later pull took the tag from; a registry may still know it by digest. */
 export function isDangling(image: Image): boolean {
-  return image.repoTags.length === 0 && image.repoDigests.length === 0;
+  return image.repoTags.length === 0;
+}
+
+function hasName(image: Image): boolean {
+  return image.repoTags.length > 0 || image.repoDigests.length > 0;
 }
 
 export function createdMs(image: Image): number {

@@ -23,7 +23,7 @@ export interface RemoveImageDeps {
 
 export interface RemovedImage {
   readonly items: readonly DeletedItem[];
-  /** What the layers that went with it held. */
+  /** What the layers that went with it held, and their kept blobs. */
   readonly reclaimedBytes: number;
 }
 
@@ -87,6 +87,7 @@ export async function deleteImage(
   items: readonly DeletedItem[] = [],
 ): Promise<RemovedImage> {
   const layers = store.imageLayers(image.id);
+  const blobBytes = new Map(layers.map(({ diffId }) => [diffId, keptBytes(store, diffId)]));
   const removed = store.remove(image.id, { keepHidden: imageUsers(image.id).length > 0 });
   await store.layers.discard(removed.map((layer) => layer.diffId));
   return {
@@ -95,8 +96,15 @@ export async function deleteImage(
       { Deleted: image.id },
       ...removedChains(layers, removed).map((chainId) => ({ Deleted: chainId })),
     ],
-    reclaimedBytes: removed.reduce((sum, layer) => sum + layer.contentSizeBytes, 0),
+    reclaimedBytes: removed.reduce(
+      (sum, layer) => sum + layer.contentSizeBytes + (blobBytes.get(layer.diffId) ?? 0),
+      0,
+    ),
   };
+}
+
+function keptBytes(store: ImageStore, diffId: string): number {
+  return store.compressedForms(diffId).reduce((sum, form) => sum + (form.kept ? (form.sizeBytes ?? 0) : 0), 0);
 }
 
 /**
