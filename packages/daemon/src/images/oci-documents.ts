@@ -48,10 +48,10 @@ export interface OciReader {
   manifest(descriptor: Descriptor): Manifest;
 }
 
-const nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
+export const nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
 const PlatformPart = Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9._-]*$' });
 
-const DescriptorSchema = Type.Object({
+export const DescriptorSchema = Type.Object({
   mediaType: Type.Optional(Type.String({ maxLength: 255 })),
   digest: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
   size: Type.Integer({ minimum: 0 }),
@@ -67,6 +67,11 @@ const indexChecker = jsonChecker(
 const manifestChecker = jsonChecker(
   Type.Object({ config: DescriptorSchema, layers: nullable(Type.Array(DescriptorSchema, { maxItems: MAX_LAYERS })) }),
 );
+
+/** buildx's provenance and SBOM documents: no images, though they look like manifests. */
+export function isAttestation({ annotations, platform }: Descriptor): boolean {
+  return platform?.os === 'unknown' || annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
+}
 
 /**
  * Reads documents of an archive, each parsed once however often it is named.

@@ -8,6 +8,7 @@ import {
   createOciReader,
   type Descriptor,
   IMAGE_NAME_ANNOTATION,
+  isAttestation,
   type Manifest,
   MEDIA_TYPE,
   type OciReader,
@@ -110,11 +111,6 @@ function findManifests(
 /** An index may name images of other platforms that the archive leaves out; the host's must be there. */
 function isWanted({ platform }: Descriptor): boolean {
   return !platform || platformMatches(HOST_PLATFORM, platform);
-}
-
-/** buildx's provenance and SBOM documents: no images, though they look like manifests. */
-function isAttestation({ annotations, platform }: Descriptor): boolean {
-  return platform?.os === 'unknown' || annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
 }
 
 function configPlatform(contents: ArchiveContents, { config }: Manifest): Platform {

@@ -97,7 +97,7 @@ export function createHttpRepository(
         throw new TsdError('bad_parameter', `${what}: its content does not have the digest ${digest}`);
       }
     }
-    return { digest: isDigest(tagOrDigest) ? tagOrDigest : sha256Digest(bytes), mediaType, bytes };
+    return { digest: sha256Digest(bytes), mediaType, bytes };
   };
 
   const repository: RemoteRepository = {
