@@ -14,6 +14,7 @@ import type { ContainerDeps } from '../../containers/container-deps.ts';
 import { containerLog } from '../../containers/container-log.ts';
 import type { WaitingClient } from '../../containers/pending-attaches.ts';
 import { waitContainer } from '../../containers/wait-container.ts';
+import { abortWhenGone } from '../abort-when-gone.ts';
 import { compareVersions } from '../api-version.ts';
 import { type HijackedConnection, hijack } from '../hijack.ts';
 import { queryFlag, queryText } from '../query-values.ts';
@@ -172,10 +173,4 @@ function beginAnswer(reply: FastifyReply, type: string): ServerResponse {
   reply.raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': type });
   reply.raw.flushHeaders();
   return reply.raw;
-}
-
-function abortWhenGone(reply: FastifyReply): AbortSignal {
-  const controller = new AbortController();
-  reply.raw.once('close', () => controller.abort(new Error('the client has closed the connection')));
-  return controller.signal;
 }

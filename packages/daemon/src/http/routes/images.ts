@@ -85,7 +85,11 @@ function registerQueries(app: FastifyInstance, deps: ImageRoutesDeps): void {
     async (request) => imageHistory(deps, request.params.name),
   );
   app.get('/images/search', { schema: { hide: true } }, async () => {
-    throw new TsdError('not_implemented', 'searching a registry is not implemented by tsd yet');
+    throw new TsdError(
+      'not_implemented',
+      'searching is not supported by tsd: registries have no common way to search; use the website of the registry, ' +
+        'such as https://hub.docker.com/search',
+    );
   });
 }
 
