@@ -5,23 +5,13 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
-import { SystemCallError } from '../os/libc.ts';
-import {
-  O_PATH,
-  RESOLVE_BENEATH,
-  RESOLVE_NO_MAGICLINKS,
-  RESOLVE_NO_SYMLINKS,
-  RESOLVE_NO_XDEV,
-  tryOpenat2,
-} from '../os/openat2.ts';
+import { O_PATH } from '../os/openat2.ts';
 import { readLink } from '../os/read-link.ts';
 import { getXattr } from '../os/xattr.ts';
+import { openBeneath } from './open-beneath.ts';
 
 const MAX_SYMLINK_HOPS = 8;
 const MAX_PATH_BYTES = 4096;
-/** ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP. */
-const NOT_THERE: ReadonlySet<number> = new Set([2, 20, 36, 40]);
-const RESOLVE = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV;
 
 export interface LayeredRead {
   /** The container's upper directory; null, or a missing one, where nothing has been written yet. */
@@ -167,14 +157,6 @@ function readBounded(fd: number, path: string, maxBytes: number): Buffer {
       throw new TsdError('bad_parameter', `/${path} in the container's root is larger than ${maxBytes} bytes`);
     if (length === buffer.length) buffer = Buffer.concat([buffer], Math.min(length * 2, maxBytes + 1));
   }
-}
-
-/** Null where there is no such name, or not of the kind asked for. A name may vanish or change while a container runs. */
-function openBeneath(root: number, path: string, flags: number): number | null {
-  const result = tryOpenat2({ dirFd: root, path: Buffer.from(path, 'latin1'), flags, resolve: RESOLVE });
-  if (result >= 0) return result;
-  if (NOT_THERE.has(-result)) return null;
-  throw new SystemCallError('openat2', -result, path);
 }
 
 function openDirectory(path: string): number | null {

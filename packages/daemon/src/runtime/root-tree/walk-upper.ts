@@ -1,0 +1,123 @@
+/** What a container changed: its upper directory, beside what the layers have in the same places. */
+import { closeSync, constants } from 'node:fs';
+import { type FileStatus, fileStatus } from '../../os/file-status.ts';
+import { openBeneath } from '../open-beneath.ts';
+import type { ContainerIds } from './container-ids.ts';
+import { fileKind, isWhiteout } from './file-kind.ts';
+import { isOpaque, joined, type MergedNames, mergedNames, openName, statusAt } from './merged-names.ts';
+import type { WalkBudget } from './walk-budget.ts';
+import type { TreeEntry } from './walk-root.ts';
+
+export interface UpperEntry extends TreeEntry {
+  readonly whiteout: boolean;
+  /** A directory that hides what the layers have in it. */
+  readonly opaque: boolean;
+  /** The layers that have something under the name, topmost first: several where they have directories. */
+  readonly layers: readonly number[];
+}
+
+export interface UpperTree {
+  readonly upper: number;
+  /** Topmost first. */
+  readonly layers: readonly number[];
+  readonly ids: ContainerIds;
+}
+
+/**
+ * What a launch makes where the image lacks it, and mounts over. Docker makes the same in a layer of its own beneath the
+ * container's, so that it never counts as a change.
+ */
+const MOUNT_POINTS: ReadonlyMap<string, 'file' | 'directory'> = new Map([
+  ['dev', 'directory'],
+  ['proc', 'directory'],
+  ['sys', 'directory'],
+  ['etc/hostname', 'file'],
+  ['etc/hosts', 'file'],
+  ['etc/resolv.conf', 'file'],
+]);
+const MOUNT_POINTS_PARENT = 'etc';
+
+/** As `walkRoot` over the upper directory alone, but with whiteouts, and without the launch's own mount points. */
+export function* walkUpper(tree: UpperTree, budget: WalkBudget): Generator<UpperEntry, void, void> {
+  const { upper } = tree;
+  const pending = [directory(tree, '', tree.layers, budget)];
+  for (let current = pending.at(-1); current !== undefined; current = pending.at(-1)) {
+    const name = current.names.pop();
+    if (name === undefined) {
+      pending.pop();
+      continue;
+    }
+    const path = joined(current.path, name);
+    const layers = current.below.get(name) ?? [];
+    const handle = openName(upper, path, budget);
+    if (handle === null) continue;
+    let isDirectory = false;
+    try {
+      const status = fileStatus(handle);
+      const kind = fileKind(status);
+      isDirectory = kind === 'directory';
+      if (isMountPoint(tree, path, status, layers, budget)) continue;
+      const opaque = isDirectory && isOpaqueAt(upper, path);
+      yield { path, handle, status, root: upper, whiteout: isWhiteout(status), opaque, layers };
+    } finally {
+      closeSync(handle);
+    }
+    if (isDirectory) pending.push(directory(tree, path, layers, budget));
+  }
+}
+
+interface OpenDirectory {
+  readonly path: string;
+  /** Those that are left, the next one last. */
+  readonly names: string[];
+  /** What the layers have in it. */
+  readonly below: MergedNames;
+}
+
+function directory({ upper }: UpperTree, path: string, layers: readonly number[], budget: WalkBudget): OpenDirectory {
+  const names = [...mergedNames([upper], path, budget).keys()].sort().reverse();
+  return { path, names, below: mergedNames(layers, path, budget) };
+}
+
+/** An empty file or directory that stands where a launch needs one; or the directory made, or copied up, for nothing else. */
+function isMountPoint(
+  tree: UpperTree,
+  path: string,
+  status: FileStatus,
+  layers: readonly number[],
+  budget: WalkBudget,
+): boolean {
+  const kind = fileKind(status);
+  if (path === MOUNT_POINTS_PARENT && kind === 'directory') return isMountPointsParent(tree, status, layers, budget);
+  if (layers.length > 0 || MOUNT_POINTS.get(path) !== kind) return false;
+  return kind === 'file' ? status.sizeBytes === 0 : mergedNames([tree.upper], path, budget).size === 0;
+}
+
+function isMountPointsParent(
+  { upper, layers: allLayers, ids }: UpperTree,
+  status: FileStatus,
+  layers: readonly number[],
+  budget: WalkBudget,
+): boolean {
+  const names = mergedNames([upper], MOUNT_POINTS_PARENT, budget);
+  const below = mergedNames(allLayers, MOUNT_POINTS_PARENT, budget);
+  if (names.size === 0) return false;
+  for (const name of names.keys()) {
+    const path = joined(MOUNT_POINTS_PARENT, name);
+    if (below.has(name) || !MOUNT_POINTS.has(path) || (statusAt(upper, path, budget)?.sizeBytes ?? 1) > 0) return false;
+  }
+  const [layer] = layers;
+  const before = layer === undefined ? null : statusAt(layer, MOUNT_POINTS_PARENT, budget);
+  if (before === null) return true;
+  return before.mode === status.mode && before.uid === ids.unmap(status.uid) && before.gid === ids.unmap(status.gid);
+}
+
+function isOpaqueAt(upper: number, path: string): boolean {
+  const handle = openBeneath(upper, path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  if (handle === null) return false;
+  try {
+    return isOpaque(handle);
+  } finally {
+    closeSync(handle);
+  }
+}
