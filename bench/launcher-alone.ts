@@ -24,12 +24,13 @@ const ID_RANGE_SIZE = 65_536;
 /** A sample of one launch, from the plan's making to the exit report; `close` removes what it needed. */
 export async function launcherSample(directory: string): Promise<{ sample: Sample; close: () => Promise<void> }> {
   const root = join(directory, 'launcher-alone');
-  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp') });
+  const host = readHostFacts({ cgroupParent: '/tsd-bench' });
+  const { imageMode, detachedLayers } = host.layers;
+  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), imageMode });
   const layer = busyboxLayer();
   const { diffId } = await layerStore.ingest(one(layer), {});
-  const layerMounts = createLayerMounts({ layerStore });
+  const layerMounts = createLayerMounts({ layerStore, detachedLayers });
   const lease = layerMounts.acquire([diffId]);
-  const host = readHostFacts({ cgroupParent: '/tsd-bench' });
   const launcher = createLauncher({
     launcherPath: resolve(repository, 'packages/launcher/build/tsd-launch'),
     waiting: waitingLaunchers(host, (error) => {

@@ -109,6 +109,14 @@ export const SETTINGS = {
     argument: 'FILE',
     help: 'the launcher binary (default: the one that belongs to this daemon)',
   },
+  assumedKernel: {
+    key: 'assume-kernel',
+    flag: 'assume-kernel',
+    variable: 'TSD_ASSUME_KERNEL',
+    type: 'string',
+    argument: 'VERSION',
+    help: 'handle layers as this kernel needs it, like 6.1 (default: the running one)',
+  },
   configFile: {
     key: null,
     flag: 'config-file',

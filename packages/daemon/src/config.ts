@@ -14,6 +14,7 @@ import {
   type Values,
 } from './config-settings.ts';
 import { readFlags, readJson, readVariables } from './config-sources.ts';
+import type { KernelVersion } from './runtime/layer-support.ts';
 
 export interface Config {
   /** State that outlives a boot: layers, containers, the database. Absolute. */
@@ -31,6 +32,8 @@ export interface Config {
   readonly pidFile: string;
   /** The launcher's binary; null for the one beside the daemon. */
   readonly launcherPath: string | null;
+  /** The kernel that layers are handled for; null for the running one. */
+  readonly assumedKernel: KernelVersion | null;
   /** Labels of the engine, as `docker info` shows them. */
   readonly labels: readonly string[];
   readonly configFile: string;
@@ -97,6 +100,7 @@ function build(values: Values, configFile: string): Config {
     defaultUlimits: list(values.defaultUlimits).map(parseUlimit),
     pidFile: absolutePath(values, 'pidFile') ?? join(execRoot, 'tsd.pid'),
     launcherPath: absolutePath(values, 'launcher') ?? null,
+    assumedKernel: parseKernel(text(values.assumedKernel)),
     labels,
     configFile,
   });
@@ -127,6 +131,14 @@ function parseHost(host: string): string {
   if (Buffer.byteLength(path) > 107)
     throw new TsdError('bad_parameter', `host: the socket's path "${path}" is longer than 107 bytes`);
   return path;
+}
+
+function parseKernel(version: string | undefined): KernelVersion | null {
+  if (version === undefined) return null;
+  const [, major, minor] = /^(\d{1,3})\.(\d{1,3})$/.exec(version) ?? [];
+  if (major === undefined || minor === undefined)
+    throw new TsdError('bad_parameter', `assume-kernel: invalid version "${version}" (write MAJOR.MINOR, like 6.1)`);
+  return { major: Number(major), minor: Number(minor) };
 }
 
 function absolutePath(values: Values, name: SettingName): string | undefined {

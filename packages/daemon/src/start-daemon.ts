@@ -67,7 +67,12 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const host = await readHost(config, log);
 
   const blobStore = createBlobStore({ root: join(dataRoot, 'blobs') });
-  const layerStore = createLayerStore({ root: join(dataRoot, 'layers'), tmp: join(dataRoot, 'tmp'), blobStore });
+  const layerStore = createLayerStore({
+    root: join(dataRoot, 'layers'),
+    tmp: join(dataRoot, 'tmp'),
+    blobStore,
+    imageMode: host.layers.imageMode,
+  });
   await layerStore.cleanLeftovers();
   const images = createImageStore({
     db,
@@ -75,7 +80,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     blobStore,
     onLayerError: (digest, error) => log.error({ digest, err: error }, 'the files of a layer could not be removed'),
   });
-  const layerMounts = createLayerMounts({ layerStore });
+  const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
 
   const launcherPath = config.launcherPath ?? LAUNCHER;
   const launcher = createLauncher({ launcherPath });
@@ -191,7 +196,10 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
 
 /** The host as plans see it; with AppArmor only where its profile could be loaded. */
 async function readHost(config: Config, log: Logger): Promise<HostFacts> {
-  const facts = readHostFacts({ cgroupParent: config.cgroupParent ?? defaultCgroupParent(config.dataRoot) });
+  const facts = readHostFacts({
+    cgroupParent: config.cgroupParent ?? defaultCgroupParent(config.dataRoot),
+    assumedKernel: config.assumedKernel,
+  });
   if (!facts.securityModules.includes('apparmor') || !(await appArmorEnabled())) return facts;
   try {
     await loadAppArmorProfile(defaultAppArmorProfile());

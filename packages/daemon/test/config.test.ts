@@ -18,6 +18,7 @@ t.test('defaults', async (t) => {
     defaultUlimits: [],
     pidFile: '/run/tsd/tsd.pid',
     launcherPath: null,
+    assumedKernel: null,
     labels: [],
     configFile: '/etc/tsd/daemon.json',
   });
@@ -77,6 +78,7 @@ t.test('refusals name the setting', async (t) => {
   refused(['--log-level', 'loud'], /log-level: invalid level "loud"/);
   refused(['--cgroup-parent', '/a/../b'], /cgroup-parent/);
   refused(['--label', 'x'], /labels: bad attribute format: x/);
+  refused(['--assume-kernel', 'six'], /assume-kernel: invalid version "six" \(write MAJOR.MINOR, like 6.1\)/);
   refused([], /directives don't match any configuration option: nope/, '{"nope":1}');
   refused([], /data-root must be a string/, '{"data-root":1}');
   refused([], /must hold a JSON object/, '[]');

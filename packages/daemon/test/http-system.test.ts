@@ -19,6 +19,7 @@ const socketPath = join(directory, 'api.sock');
 const host = {
   architecture: 'x64',
   kernel: { release: '6.12.1', major: 6, minor: 12 },
+  layers: { imageMode: 'index', detachedLayers: false },
   cgroups: { version: 2, unified: { controllers: [], mountPoint: '/sys/fs/cgroup', parent: '/sys/fs/cgroup/tsd' } },
   cgroupFiles: new Set(['memory.max', 'cpu.max', 'cpu.weight', 'cpuset.cpus', 'pids.max']),
   cpusetCpus: '',

@@ -35,6 +35,7 @@ export function hostFacts(cgroups: CgroupLayout | null): HostFacts {
   const files = cgroups === null ? [] : cgroups.version === 2 ? v2 : v1;
   return {
     architecture: 'x64',
+    layers: { imageMode: 'index', detachedLayers: true },
     kernel: { release: '6.18.0', major: 6, minor: 18 },
     cgroups,
     cgroupFiles: new Set(files),

@@ -280,6 +280,23 @@ t.test('--user', async (t) => {
   t.doesNotThrow(() => planned({ User: '70000' }, { UsernsMode: 'host' }, { idRange: null }));
 });
 
+t.test('a kernel before 6.15 gets its layers by path', async (t) => {
+  const host = { ...hostFacts(V1), layers: { imageMode: 'copy', detachedLayers: false } as const };
+  const overlay = (lines: readonly string[]): readonly string[] => {
+    const at = lines.findIndex((line) => line.includes('overlay'));
+    t.notMatch(lines.join('\n'), /fsType=overlay|clone-tree \[/, 'nothing that it cannot do');
+    return lines.slice(at - 2, at + 1);
+  };
+  t.strictSame(overlay(planned({}, {}, { host }).lines), [
+    'H set-mount-attributes slot=[0] idmap=[3]',
+    'H set-mount-attributes slot=[1] idmap=[3]',
+    `H new-overlay-by-path layers=1,0 upper=${C}/upper work=${C}/work attributes=nodev slot=[2]`,
+  ]);
+  const shared = planned({}, { UsernsMode: 'host' }, { host, idRange: null }).lines;
+  t.match(overlay(shared)[2], /new-overlay-by-path layers=1,0 /);
+  t.notMatch(shared.join('\n'), /idmap/);
+});
+
 t.test('an image without layers is the upper directory alone', async (t) => {
   const { lines } = planned({}, {}, { layerCount: 0 });
   t.notMatch(lines.join('\n'), /overlay/);

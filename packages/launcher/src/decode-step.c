@@ -17,6 +17,22 @@ static void fs_options(struct reader *r, struct step *step)
     step->new_mount.option_count = options ? count : 0;
 }
 
+static void overlay(struct reader *r, struct step *step)
+{
+    uint32_t count = read_list_count(r, 4);
+    uint32_t *layers = arena_take(r, count, sizeof *layers);
+
+    check_plan(r, count >= 1, "an overlay without layers");
+    for (uint32_t i = 0; layers && i < count; i++)
+        layers[i] = read_slot(r);
+    step->overlay.layers = layers;
+    step->overlay.layer_count = r->error ? 0 : count;
+    step->overlay.upper = read_absolute_path(r);
+    step->overlay.work = read_absolute_path(r);
+    step->overlay.attributes = read_attributes(r);
+    step->slot = read_slot(r);
+}
+
 static void id_mappings(struct reader *r, struct step *step)
 {
     uint32_t count = read_list_count(r, 12);
@@ -135,6 +151,9 @@ void decode_payload(struct reader *r, struct step *step)
         step->new_mount.attributes = read_attributes(r);
         step->slot = read_slot(r);
         return;
+    case OP_NEW_OVERLAY_BY_PATH:
+        overlay(r, step);
+        return;
     case OP_ATTACH_MOUNT:
         step->slot = read_slot(r);
         step->at = read_path(r);
@@ -221,6 +240,7 @@ const char *misplaced_step(const struct step *step, bool cloned)
         return step->side != SIDE_HOST || !cloned ? "belongs to the host side after clone" : NULL;
     case OP_OPEN_PIDFD:
     case OP_ATTACH_DEVICE_PROGRAM:
+    case OP_NEW_OVERLAY_BY_PATH:
         return step->side != SIDE_HOST ? "belongs to the host side" : NULL;
     case OP_SET_RLIMIT:
         return !cloned ? "belongs after clone" : NULL;

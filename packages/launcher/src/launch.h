@@ -54,6 +54,9 @@ int step_clone(struct launch *launch, const struct step *step);
 int step_enter_cgroup(const struct launch *launch, const struct step *step);
 int step_open_pidfd(const struct step *step);
 int step_open_child_namespace(const struct launch *launch, const struct step *step);
+/* overlay-by-path.c */
+int step_new_overlay_by_path(const struct step *step);
+
 int step_join_namespaces(const struct launch *launch, const struct step *step);
 int step_unshare(const struct step *step);
 int step_id_map(const struct launch *launch, const struct step *step);

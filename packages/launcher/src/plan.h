@@ -56,7 +56,8 @@ enum op {
     OP_CHANGE_DIRECTORY,
     OP_EXEC,
     OP_ATTACH_DEVICE_PROGRAM,
-    OP_LAST = OP_ATTACH_DEVICE_PROGRAM,
+    OP_NEW_OVERLAY_BY_PATH,
+    OP_LAST = OP_NEW_OVERLAY_BY_PATH,
 };
 
 enum namespace_bit {
@@ -129,6 +130,11 @@ struct step {
         struct { bool recursive; } clone_tree;
         struct { uint32_t set, clear; uint8_t propagation; uint32_t idmap; bool recursive; } attributes;
         struct { const char *type; uint32_t option_count; const struct fs_option *options; uint32_t attributes; } new_mount;
+        struct {
+            uint32_t layer_count, attributes;
+            const uint32_t *layers; /* slots, the topmost layer first */
+            const char *upper, *work;
+        } overlay;
         struct { uint8_t create; } attach_mount;
         struct { uint8_t propagation; } root_propagation;
         struct { const char *name; } name; /* set-hostname, set-domainname */

@@ -60,6 +60,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_CHANGE_DIRECTORY: return step_change_directory(step);
     case OP_EXEC: return step_exec(launch, step);
     case OP_ATTACH_DEVICE_PROGRAM: return step_attach_device_program(launch, step);
+    case OP_NEW_OVERLAY_BY_PATH: return step_new_overlay_by_path(step);
     }
     return errno = ENOSYS, -1;
 }

@@ -88,8 +88,7 @@ static void detail_from_context(int context, const char *type, const char *key)
     errno = error;
 }
 
-/* Before kernel 6.15 overlayfs takes no detached mounts as layers (and before 6.13 no descriptors at all). The plan for such
- * a kernel attaches the layers first and names them by path: that is the planner's choice, and needs nothing new here. */
+/* Before kernel 6.15 overlayfs takes no detached mounts as layers: plans for such kernels have new-overlay-by-path instead. */
 static void explain_detached_layer(const char *type)
 {
     if (strcmp(type, "overlay") == 0 && errno == EINVAL && !strchr(get_detail(), ':'))

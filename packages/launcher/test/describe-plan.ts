@@ -112,6 +112,8 @@ function describe(step: Step): readonly (string | number)[] {
       const sets = [bounding, effective, permitted, inheritable, ambient].map(capabilities);
       return [step.uid, step.gid, `groups=${step.groups.join(',')}`, ...sets];
     }
+    case 'new-overlay-by-path':
+      return [step.layers.join(','), quote(step.upper), quote(step.work), attributes(step.attributes), step.slot];
     case 'attach-device-program':
       return [path(step.at), hex(step.program)];
     case 'set-seccomp':

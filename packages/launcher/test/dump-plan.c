@@ -122,6 +122,7 @@ static const char *const op_names[] = {
     "change-directory",
     "exec",
     "attach-device-program",
+    "new-overlay-by-path",
 };
 
 static void new_mount(FILE *to, const struct step *step)
@@ -270,6 +271,14 @@ static void fields(FILE *to, const struct step *step)
         return;
     case OP_SET_CREDENTIALS:
         credentials(to, step);
+        return;
+    case OP_NEW_OVERLAY_BY_PATH:
+        for (uint32_t i = 0; i < step->overlay.layer_count; i++)
+            fprintf(to, "%s%" PRIu32, i ? "," : " ", step->overlay.layers[i]);
+        text(to, step->overlay.upper);
+        text(to, step->overlay.work);
+        attributes(to, " ", step->overlay.attributes);
+        fprintf(to, " %" PRIu32, step->slot);
         return;
     case OP_ATTACH_DEVICE_PROGRAM:
         path(to, &step->at);

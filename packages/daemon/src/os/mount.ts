@@ -44,13 +44,19 @@ export interface LayerImageFiles {
   readonly devicePaths: readonly string[];
 }
 
+export interface LayerImageMount {
+  readonly descriptor: number;
+  /** What it is mounted from: the image, then its extra devices. */
+  readonly sources: readonly string[];
+}
+
 /**
- * Mounts a layer's EROFS image, read-only, and returns the descriptor of the *detached* mount: it is in no mount table,
+ * Mounts a layer's EROFS image, read-only. The descriptor is of the *detached* mount: it is in no mount table,
  * vanishes when the last descriptor (and the last clone, open_tree(2)) is closed, and the image's files may be unlinked
  * meanwhile. The caller closes it with closeSync.
  *
- * The files are mounted directly (Linux 6.12); where their file system does not allow that (tmpfs, overlayfs), or the
- * kernel is older, through loop devices that go with the mount.
+ * The files are mounted directly (Linux 6.12); with `loopDevices`, and where their file system does not allow that (tmpfs,
+ * overlayfs), through loop devices that go with the mount.
  *
  * The mount is nosuid, nodev and noexec: on the host nothing of an image can be run or opened as a device through it.
  * Overlayfs above it is not affected: it recognises whiteouts by the inode's type without opening them, and set-user-ID
@@ -58,14 +64,19 @@ export interface LayerImageFiles {
  *
  * @throws SystemCallError with what the kernel says about it; ENODEV: no EROFS.
  */
-export function mountLayerImage({ erofsPath, devicePaths }: LayerImageFiles): number {
+export function mountLayerImage(
+  { erofsPath, devicePaths }: LayerImageFiles,
+  { loopDevices }: { readonly loopDevices: boolean },
+): LayerImageMount {
   const files: number[] = [];
   try {
     for (const path of [erofsPath, ...devicePaths]) files.push(openSync(path, 'r'));
+    if (loopDevices) return mountThroughLoopDevices(files, erofsPath);
     try {
       // fsconfig takes strings of at most 255 bytes, so the files are named by descriptor.
       const sources = files.map((fd) => `/proc/self/fd/${fd}`);
-      return mountErofs(sources, erofsPath, { directIo: files.every((fd) => allowsDirectIo(fd, BLOCK_BYTES)) });
+      const directIo = files.every((fd) => allowsDirectIo(fd, BLOCK_BYTES));
+      return { descriptor: mountErofs(sources, erofsPath, { directIo }), sources };
     } catch (error) {
       if (!(error instanceof SystemCallError) || error.errno !== ENOTBLK) throw error;
       return mountThroughLoopDevices(files, erofsPath);
@@ -75,12 +86,21 @@ export function mountLayerImage({ erofsPath, devicePaths }: LayerImageFiles): nu
   }
 }
 
-function mountThroughLoopDevices(files: readonly number[], erofsPath: string): number {
+/**
+ * One more detached mount of an image that is mounted through loop devices and stays so meanwhile: of the same superblock, so
+ * that pages are cached once. For kernels that cannot clone a detached mount.
+ * @throws SystemCallError
+ */
+export function mountAgain({ sources }: LayerImageMount): number {
+  return mountErofs(sources, sources[0] as string, { directIo: false });
+}
+
+function mountThroughLoopDevices(files: readonly number[], erofsPath: string): LayerImageMount {
   const devices: LoopDevice[] = [];
   try {
     for (const fd of files) devices.push(attachLoopDevice(fd));
     const sources = devices.map(({ path }) => path);
-    return mountErofs(sources, erofsPath, { directIo: false });
+    return { descriptor: mountErofs(sources, erofsPath, { directIo: false }), sources };
   } finally {
     for (const { descriptor } of devices) closeSync(descriptor);
   }

@@ -58,6 +58,7 @@ const OPS: Readonly<Record<Step['op'], { readonly number: number; readonly side:
   'change-directory': { number: 33, side: 'container' },
   exec: { number: 34, side: 'container' },
   'attach-device-program': { number: 35, side: 'host' },
+  'new-overlay-by-path': { number: 36, side: 'host' },
 };
 
 const SIDES: Readonly<Record<Side, number>> = { host: 0, container: 1 };
@@ -205,6 +206,14 @@ function writePayload(writer: WireWriter, step: Step): void {
       writeString(writer, step.fsType);
       writer.u32(step.options.length);
       for (const option of step.options) writeOption(writer, option);
+      writeAttributes(writer, step.attributes);
+      writeSlot(writer, step.slot);
+      return;
+    case 'new-overlay-by-path':
+      writer.u32(step.layers.length);
+      for (const layer of step.layers) writeSlot(writer, layer);
+      writeString(writer, step.upper);
+      writeString(writer, step.work);
       writeAttributes(writer, step.attributes);
       writeSlot(writer, step.slot);
       return;

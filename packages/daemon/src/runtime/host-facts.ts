@@ -3,6 +3,7 @@ import { globSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import { prepareCgroupParent } from '../os/cgroup-files.ts';
 import { type CgroupLayout, parseCgroupLayout } from '../os/cgroup-layout.ts';
+import { type KernelVersion, type LayerSupport, layerSupport } from './layer-support.ts';
 
 /** RLIM_INFINITY. */
 export const UNLIMITED = 0xffff_ffff_ffff_ffffn;
@@ -11,6 +12,7 @@ export interface HostFacts {
   /** Node's name of the architecture: `x64`, `arm64`, … */
   readonly architecture: string;
   readonly kernel: { readonly release: string; readonly major: number; readonly minor: number };
+  readonly layers: LayerSupport;
   /** Null where no cgroup tree is mounted: every limit becomes a warning then. */
   readonly cgroups: CgroupLayout | null;
   /** Names of the control files in the containers' parent cgroup, of all trees: says which limits the host can apply. */
@@ -66,10 +68,13 @@ export function parseHardLimits(text: string): bigint[] {
 
 /**
  * Reads the facts. `cgroupParent` is the cgroup, relative to every tree's root, that will hold the containers' cgroups; it
- * is made where missing, because most control files exist only below a tree's root.
+ * is made where missing, because most control files exist only below a tree's root. `assumedKernel` is taken for the running kernel as
+ * far as layers go.
  * @throws the file system's error where the parent cgroup cannot be made.
  */
-export function readHostFacts(options: { readonly cgroupParent?: string } = {}): HostFacts {
+export function readHostFacts(
+  options: { readonly cgroupParent?: string; readonly assumedKernel?: KernelVersion | null } = {},
+): HostFacts {
   const cgroupParent = options.cgroupParent ?? '/tsd';
   const kernelRelease = release();
   const [major = 0, minor = 0] = kernelRelease.split('.').map((part) => Number.parseInt(part, 10));
@@ -89,6 +94,7 @@ export function readHostFacts(options: { readonly cgroupParent?: string } = {}):
   return Object.freeze({
     architecture: process.arch,
     kernel: { release: kernelRelease, major, minor },
+    layers: layerSupport(options.assumedKernel ?? { major, minor }),
     cgroups,
     cgroupFiles,
     cpusetCpus: cpuset.cpus,

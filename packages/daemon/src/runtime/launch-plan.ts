@@ -128,6 +128,18 @@ export type Step = StepBase &
         readonly attributes: readonly MountAttribute[];
         readonly slot: Slot;
       }
+    /**
+     * The detached overlay of a kernel before 6.15, by mount(2): the layers, slots with detached mounts of the plan's own, are
+     * attached in a mount namespace that exists for this step only. `layers` has the topmost first; the paths are absolute.
+     */
+    | {
+        readonly op: 'new-overlay-by-path';
+        readonly layers: readonly Slot[];
+        readonly upper: string;
+        readonly work: string;
+        readonly attributes: readonly MountAttribute[];
+        readonly slot: Slot;
+      }
     /** move_mount(2) of the detached mount onto `at`, made beforehand (with parents) as `create` says where missing. */
     | {
         readonly op: 'attach-mount';

@@ -2,11 +2,14 @@
  * Mounts of layers, shared by all containers: one detached, read-only EROFS mount for each layer, held by descriptor. The
  * launcher of a container inherits the descriptors and clones from them, so that each layer has one page cache however
  * many containers use it. Nothing of this is in the host's mount table, and all of it goes with the daemon's process.
+ *
+ * Before Linux 6.15 a detached mount cannot be cloned: a lease then has mounts of its own, of the same superblocks, which
+ * is what mounting a block device again gives.
  */
 import { closeSync, constants } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { SystemCallError } from '../os/libc.ts';
-import { mountLayerImage } from '../os/mount.ts';
+import { type LayerImageMount, mountAgain, mountLayerImage } from '../os/mount.ts';
 import { openat2, RESOLVE_BENEATH } from '../os/openat2.ts';
 import { getXattr } from '../os/xattr.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
@@ -15,7 +18,7 @@ import type { LayerStore } from '../storage/layer-store.ts';
 const MAX_IDLE_MOUNTS = 64;
 
 export interface LayerLease {
-  /** Detached mounts, the bottom layer first. Valid until `release`; clones made from them live on. */
+  /** Detached mounts, the bottom layer first. Valid until `release`; clones and inherited descriptors live on. */
   readonly descriptors: readonly number[];
   /** To be called once the launcher has its copies. Further calls do nothing. */
   release(): void;
@@ -33,22 +36,27 @@ export interface LayerMounts {
   close(): void;
 }
 
-interface LayerMount {
+export interface LayerMountsOptions {
+  readonly layerStore: LayerStore;
+  /** Detached mounts can be cloned (Linux 6.15): leases share them. */
+  readonly detachedLayers: boolean;
+}
+
+interface LayerMount extends LayerImageMount {
   readonly diffId: string;
-  readonly descriptor: number;
   readonly opaque: boolean;
   users: number;
   /** Its files are gone: to be closed when the last user lets go. */
   removed: boolean;
 }
 
-export function createLayerMounts({ layerStore }: { layerStore: LayerStore }): LayerMounts {
+export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOptions): LayerMounts {
   /** In the order of last use, oldest first. */
   const mounts = new Map<string, LayerMount>();
   const leased = new Set<LayerMount>();
 
   const mountOf = (diffId: string): LayerMount => {
-    const found = mounts.get(diffId) ?? mountLayer(layerStore, diffId);
+    const found = mounts.get(diffId) ?? mountLayer(layerStore, diffId, { loopDevices: !detachedLayers });
     mounts.delete(diffId);
     mounts.set(diffId, found);
     return found;
@@ -81,6 +89,15 @@ export function createLayerMounts({ layerStore }: { layerStore: LayerStore }): L
   return {
     acquire(diffIds) {
       const used: LayerMount[] = [];
+      const own: number[] = [];
+      let released = false;
+      const release = (): void => {
+        if (released) return;
+        released = true;
+        for (const descriptor of own) closeSync(descriptor);
+        // After `close` the descriptors are gone and their numbers may be others'.
+        for (const mount of used) if (leased.has(mount)) letGo(mount);
+      };
       try {
         for (const diffId of distinctLayers(diffIds)) {
           const mount = mountOf(diffId);
@@ -88,24 +105,15 @@ export function createLayerMounts({ layerStore }: { layerStore: LayerStore }): L
           leased.add(mount);
           used.push(mount);
         }
+        const bottom = used.findLastIndex((mount) => mount.opaque);
+        const visible = used.slice(Math.max(0, bottom));
+        if (detachedLayers) return { descriptors: visible.map((mount) => mount.descriptor), release };
+        for (const mount of visible) own.push(again(mount));
+        return { descriptors: own, release };
       } catch (error) {
-        for (const mount of used) letGo(mount);
+        release();
         throw error;
       }
-      const bottom = Math.max(
-        0,
-        used.findLastIndex((mount) => mount.opaque),
-      );
-      let released = false;
-      return {
-        descriptors: used.slice(bottom).map((mount) => mount.descriptor),
-        release() {
-          if (released) return;
-          released = true;
-          // After `close` the descriptors are gone and their numbers may be others'.
-          for (const mount of used) if (leased.has(mount)) letGo(mount);
-        },
-      };
     },
     close() {
       for (const mount of new Set([...mounts.values(), ...leased])) closeSync(mount.descriptor);
@@ -123,22 +131,31 @@ function distinctLayers(diffIds: readonly string[]): string[] {
   return [...new Set(diffIds.toReversed())].reverse();
 }
 
-function mountLayer(layerStore: LayerStore, diffId: string): LayerMount {
+function mountLayer(layerStore: LayerStore, diffId: string, options: { readonly loopDevices: boolean }): LayerMount {
   if (!layerStore.has(diffId))
     throw new TsdError('not_found', `layer ${diffId} is missing from the data root; load or pull the image again`);
   let descriptor = -1;
   try {
-    descriptor = mountLayerImage(layerStore.files(diffId));
+    const mount = mountLayerImage(layerStore.files(diffId), options);
+    descriptor = mount.descriptor;
     const root = openat2({ dirFd: descriptor, path: '.', flags: constants.O_DIRECTORY, resolve: RESOLVE_BENEATH });
     try {
       const opaque = getXattr(root, 'trusted.overlay.opaque', 16)?.toString() === 'y';
-      return { diffId, descriptor, opaque, users: 0, removed: false };
+      return { ...mount, diffId, opaque, users: 0, removed: false };
     } finally {
       closeSync(root);
     }
   } catch (error) {
     if (descriptor >= 0) closeSync(descriptor);
     throw mountError(error, diffId);
+  }
+}
+
+function again(mount: LayerMount): number {
+  try {
+    return mountAgain(mount);
+  } catch (error) {
+    throw mountError(error, mount.diffId);
   }
 }
 

@@ -25,19 +25,14 @@ export function planUserNamespaceSlot(context: LaunchContext): { steps: Step[]; 
  * the container's host ids, so that nothing in it belongs to a user of the host.
  */
 export function planRootMount(context: LaunchContext, userNamespace: Slot | null): Step[] {
-  const { layerCount, paths } = context.input;
+  const { host, layerCount, paths } = context.input;
   const steps: Step[] = [];
   const layers: Slot[] = [];
   for (let layer = 0; layer < layerCount; layer += 1) {
-    if (userNamespace === null) {
-      layers.push(layer);
-      continue;
-    }
-    const slot = context.newSlot();
-    steps.push(
-      { op: 'clone-tree', side: 'host', at: { base: layer, path: '' }, slot },
-      { op: 'set-mount-attributes', side: 'host', slot, idmap: userNamespace },
-    );
+    // Where detached mounts can be cloned the layers' own are shared by all containers; otherwise they are this one's.
+    const slot = userNamespace !== null && host.layers.detachedLayers ? context.newSlot() : layer;
+    if (slot !== layer) steps.push({ op: 'clone-tree', side: 'host', at: { base: layer, path: '' }, slot });
+    if (userNamespace !== null) steps.push({ op: 'set-mount-attributes', side: 'host', slot, idmap: userNamespace });
     layers.push(slot);
   }
   // Device nodes in an image are not for use; only who may make nodes in the container anyway gets to open them.
@@ -49,6 +44,13 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
       { op: 'set-mount-attributes', side: 'host', slot: context.rootSlot, set: attributes, propagation: 'private' },
     ];
   }
+  // overlayfs takes the topmost layer first.
+  layers.reverse();
+  if (!host.layers.detachedLayers) {
+    const { upper, work } = paths;
+    steps.push({ op: 'new-overlay-by-path', side: 'host', layers, upper, work, attributes, slot: context.rootSlot });
+    return steps;
+  }
   const upper = context.newSlot();
   const work = context.newSlot();
   steps.push(
@@ -57,8 +59,7 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
   );
   const options: FsOption[] = [
     { kind: 'string', key: 'source', value: 'overlay' },
-    // overlayfs takes the topmost layer first.
-    ...layers.reverse().map((slot): FsOption => ({ kind: 'slot', key: 'lowerdir+', slot })),
+    ...layers.map((slot): FsOption => ({ kind: 'slot', key: 'lowerdir+', slot })),
     { kind: 'slot', key: 'upperdir', slot: upper },
     { kind: 'slot', key: 'workdir', slot: work },
     // With an index the directories belong to one mount at a time, and an ended supervisor may hold the last one yet.

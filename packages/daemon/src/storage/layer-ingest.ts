@@ -1,12 +1,10 @@
 /** One pass over a layer's stream: digests, decompression, the uncompressed tar on disk, its EROFS image. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
-import { encodeErofsImage } from './erofs/erofs-image.ts';
-import { indexPlacement } from './erofs/index-placement.ts';
 import { LayerTree } from './erofs/layer-tree.ts';
 import { decompress, detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
+import { type LayerImageMode, writeLayerImage } from './layer-image.ts';
 import type { LayerLimits } from './layer-limits.ts';
 import { StreamedFile } from './streamed-file.ts';
 import { TarParser } from './tar/tar-parser.ts';
@@ -40,6 +38,7 @@ export interface IngestRequest {
   readonly expectedDiffId: string | undefined;
   readonly expectedDigest: string | undefined;
   readonly keepCompressed: boolean;
+  readonly imageMode: LayerImageMode;
   readonly limits: LayerLimits;
 }
 
@@ -77,7 +76,13 @@ export async function ingestLayer(source: AsyncIterable<Buffer>, request: Ingest
     verifyDigest('diff id', diffId, request.expectedDiffId);
     // The files go to the disk while the image is made.
     const synced = Promise.all([tar.sync(), input.sync()]);
-    writeErofs(tree, directory, tarSizeBytes, Buffer.from(diffId.slice(-64, -32), 'hex'));
+    writeLayerImage(tree, {
+      tarPath: join(directory, TAR_FILE),
+      tarSizeBytes,
+      diffId,
+      mode: request.imageMode,
+      imagePath: join(directory, EROFS_FILE),
+    });
     await synced;
     return {
       diffId,
@@ -190,29 +195,6 @@ async function* prepend(head: Buffer, pieces: AsyncIterator<Buffer>): AsyncGener
     for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
   } finally {
     await pieces.return?.();
-  }
-}
-
-function writeErofs(tree: LayerTree, directory: string, tarSizeBytes: number, uuid: Buffer): void {
-  const tar = openSync(join(directory, TAR_FILE), 'r');
-  const image = openSync(join(directory, EROFS_FILE), 'wx', 0o600);
-  try {
-    const readTar = (offset: number, length: number): Buffer => {
-      const data = Buffer.alloc(length);
-      for (let done = 0; done < length; ) {
-        const bytes = readSync(tar, data, done, length - done, offset + done);
-        if (bytes === 0) throw new Error(`${TAR_FILE} ends before offset ${offset + length}`);
-        done += bytes;
-      }
-      return data;
-    };
-    for (const piece of encodeErofsImage(tree, { placement: indexPlacement({ tarSizeBytes, readTar }), uuid })) {
-      for (let done = 0; done < piece.length; ) done += writeSync(image, piece, done);
-    }
-    fsyncSync(image);
-  } finally {
-    closeSync(image);
-    closeSync(tar);
   }
 }
 
