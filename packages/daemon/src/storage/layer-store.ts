@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import type { BlobStore } from './blob-store.ts';
 import { detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
+import { type LayerImageMode, layerImageMode } from './layer-image.ts';
 import {
   COMPRESSED_FILE,
   EROFS_FILE,
@@ -16,7 +17,6 @@ import {
   type StoredLayer,
   TAR_FILE,
 } from './layer-ingest.ts';
-import { type LayerImageMode, layerImageMode } from './layer-image.ts';
 import { createLayerIngestThreads } from './layer-ingest-threads.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer-limits.ts';
 import { digestHex, isSha256Digest } from './sha256-digest.ts';
@@ -66,6 +66,8 @@ export interface LayerStore {
   has(diffId: string): boolean;
   /** The uncompressed tar. */
   tarPath(diffId: string): string;
+  /** The EROFS image. */
+  imagePath(diffId: string): string;
   /** What to mount: the image and its extra devices in order. @throws TsdError unavailable: an image for newer kernels only. */
   files(diffId: string): { erofsPath: string; devicePaths: string[] };
   /** Size of the uncompressed tar. @throws TsdError not_found */
@@ -102,6 +104,7 @@ export function createLayerStore({
   const directory = (diffId: string): string => join(layersDirectory, digestHex(diffId));
   const aside = (diffId: string): string => `${directory(diffId)}${ASIDE_SUFFIX}`;
   const announceRemoval = (diffId: string): void => {
+  const imagePath = (diffId: string): string => join(directory(diffId), EROFS_FILE);
     for (const listener of removeListeners) listener(diffId);
   };
 
@@ -161,7 +164,8 @@ export function createLayerStore({
     has: (diffId) => existsSync(directory(diffId)),
     tarPath: (diffId) => join(directory(diffId), TAR_FILE),
     files(diffId) {
-      const erofsPath = join(directory(diffId), EROFS_FILE);
+      const erofsPath = imagePath(diffId);
+    imagePath,
       const indexed = layerImageMode(erofsPath) === 'index';
       if (indexed && imageMode === 'copy')
         throw new TsdError(
