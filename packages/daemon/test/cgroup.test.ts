@@ -28,7 +28,6 @@ t.test('parseCgroupLayout', async (t) => {
       { controllers: ['memory'], mountPoint: '/sys/fs/cgroup/memory', parent: '/sys/fs/cgroup/memory/tsd' },
       { controllers: ['pids'], mountPoint: '/mnt/odd place', parent: '/mnt/odd place/tsd' },
     ],
-    unified: null,
   });
   t.equal(
     treeOf(v1 as CgroupLayout, 'cpuacct')?.mountPoint,
@@ -38,10 +37,7 @@ t.test('parseCgroupLayout', async (t) => {
   t.equal(treeOf(v1 as CgroupLayout, 'cpuset'), undefined);
 
   const hybrid = parseCgroupLayout(V1_MOUNTS + UNIFIED_MOUNT, '/a/b', () => 'hugetlb\n');
-  t.match(hybrid, {
-    version: 1,
-    unified: { controllers: ['hugetlb'], parent: '/sys/fs/cgroup/unified/a/b' },
-  });
+  t.same(hybrid, parseCgroupLayout(V1_MOUNTS, '/a/b', () => ''), "the host's version 2 tree is left alone");
 
   const v2 = parseCgroupLayout(
     '29 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n',
@@ -87,7 +83,7 @@ const V2_FILES = [
 
 function facts(version: 1 | 2, files: readonly string[]) {
   const tree = { controllers: [], mountPoint: '/c', parent: '/c/tsd' };
-  const cgroups: CgroupLayout = version === 1 ? { version, trees: [tree], unified: null } : { version, unified: tree };
+  const cgroups: CgroupLayout = version === 1 ? { version, trees: [tree] } : { version, unified: tree };
   return { cgroups, cgroupFiles: new Set(files), cpusetCpus: '0-3', cpusetMems: '0', processors: 4 };
 }
 

@@ -16,7 +16,6 @@ const v1Tree = (...controllers: readonly string[]): CgroupTree => {
 export const V1: CgroupLayout = {
   version: 1,
   trees: [v1Tree('cpu', 'cpuacct'), v1Tree('memory'), v1Tree('devices'), v1Tree('cpuset')],
-  unified: null,
 };
 export const V2: CgroupLayout = {
   version: 2,
@@ -35,8 +34,8 @@ export function hostFacts(cgroups: CgroupLayout | null): HostFacts {
   const files = cgroups === null ? [] : cgroups.version === 2 ? v2 : v1;
   return {
     architecture: 'x64',
-    layers: { imageMode: 'index', detachedLayers: true },
     kernel: { release: '6.18.0', major: 6, minor: 18 },
+    layers: { imageMode: 'index', detachedLayers: true },
     cgroups,
     cgroupFiles: new Set(files),
     cpusetCpus: cgroups?.version === 2 ? '' : '0-1',

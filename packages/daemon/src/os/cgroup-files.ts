@@ -54,9 +54,8 @@ export function prepareCgroupParent(layout: CgroupLayout): { cpus: string; mems:
   let cpuset = { cpus: '', mems: '' };
   for (const tree of cgroupTrees(layout)) {
     mkdirSync(tree.parent, { recursive: true, mode: 0o755 });
-    if (layout.version === 1 && tree.controllers.includes('cpuset') && tree !== layout.unified)
-      cpuset = inheritCpuset(tree);
-    if (tree === layout.unified) delegateControllers(tree);
+    if (layout.version === 2) delegateControllers(tree);
+    else if (tree.controllers.includes('cpuset')) cpuset = inheritCpuset(tree);
   }
   return cpuset;
 }

@@ -1,7 +1,7 @@
 /**
  * Where the host's control groups are (cgroups(7)): a pure reading of /proc/self/mountinfo. Version 2 is one tree;
  * version 1 is one tree per controller or group of controllers, wherever each is mounted; hybrid is version 1 with a
- * version 2 tree beside it that holds no limits.
+ * version 2 tree beside it, for the host's services: no controller that a container needs is there, so it is left alone.
  */
 import { posix } from 'node:path';
 
@@ -15,7 +15,7 @@ export interface CgroupTree {
 }
 
 export type CgroupLayout =
-  | { readonly version: 1; readonly trees: readonly CgroupTree[]; readonly unified: CgroupTree | null }
+  | { readonly version: 1; readonly trees: readonly CgroupTree[] }
   | { readonly version: 2; readonly unified: CgroupTree };
 
 /** Controllers of version 1 (a mount option that is none of these is an option of the mount, such as `xattr`). */
@@ -74,14 +74,13 @@ export function parseCgroupLayout(
     const known = trees.some((other) => other.controllers.join() === controllers.join());
     if (controllers.length > 0 && !known) trees.push(tree(controllers));
   }
-  if (trees.length > 0) return { version: 1, trees, unified };
+  if (trees.length > 0) return { version: 1, trees };
   return unified === null ? null : { version: 2, unified };
 }
 
 /** Every tree in which a container has a cgroup of its own. */
 export function cgroupTrees(layout: CgroupLayout): readonly CgroupTree[] {
-  if (layout.version === 2) return [layout.unified];
-  return layout.unified === null ? layout.trees : [...layout.trees, layout.unified];
+  return layout.version === 2 ? [layout.unified] : layout.trees;
 }
 
 /** The tree with this version 1 controller. */

@@ -62,24 +62,16 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
       program: deviceProgram(rules),
     });
   }
-  let cloneInto: Slot | undefined;
-  if (layout.unified !== null) {
-    cloneInto = context.newSlot();
-    make.push({
-      op: 'open-path',
-      side: 'host',
-      at: { path: containerCgroup(layout.unified, id) },
-      slot: cloneInto,
-      directory: true,
-    });
+  if (layout.version === 1) {
+    const enter = layout.trees.map(
+      (tree): Step => ({ op: 'enter-cgroup', side: 'container', at: { path: containerCgroup(tree, id) } }),
+    );
+    return { make, cloneInto: undefined, enter };
   }
-  const enter =
-    layout.version === 1
-      ? layout.trees.map(
-          (tree): Step => ({ op: 'enter-cgroup', side: 'container', at: { path: containerCgroup(tree, id) } }),
-        )
-      : [];
-  return { make, cloneInto, enter };
+  const cloneInto = context.newSlot();
+  const path = containerCgroup(layout.unified, id);
+  make.push({ op: 'open-path', side: 'host', at: { path }, slot: cloneInto, directory: true });
+  return { make, cloneInto, enter: [] };
 }
 
 /** The file with the `oom_kill` counter of the container's memory cgroup; null without one. */
