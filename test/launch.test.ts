@@ -14,7 +14,12 @@ import {
   removeCgroupParent,
   removeContainerCgroups,
 } from '../packages/daemon/src/os/cgroup-files.ts';
-import { cgroupTrees, containerCgroup } from '../packages/daemon/src/os/cgroup-layout.ts';
+import {
+  type CgroupTree,
+  cgroupTrees,
+  containerCgroup,
+  parseCgroupLayout,
+} from '../packages/daemon/src/os/cgroup-layout.ts';
 import { lookupDevices } from '../packages/daemon/src/os/lookup-devices.ts';
 import { processStartTicks } from '../packages/daemon/src/os/process-stat.ts';
 import { createSocketPair } from '../packages/daemon/src/os/socket-pair.ts';
@@ -23,6 +28,7 @@ import { type HostFacts, readHostFacts } from '../packages/daemon/src/runtime/ho
 import { createLauncher } from '../packages/daemon/src/runtime/launch.ts';
 import type { StepFailure } from '../packages/daemon/src/runtime/launch-error.ts';
 import type { ContainerConfig, LaunchHostConfig, LaunchInput } from '../packages/daemon/src/runtime/launch-input.ts';
+import { waitingLaunchers } from '../packages/daemon/src/runtime/launcher-pool.ts';
 import { createLayerMounts } from '../packages/daemon/src/runtime/layer-mounts.ts';
 import { planLaunch } from '../packages/daemon/src/runtime/plan-launch.ts';
 import { connectSupervisor, readExitFile, type Supervisor } from '../packages/daemon/src/runtime/supervisor.ts';
@@ -38,16 +44,18 @@ const layerStore = createLayerStore({ root: join(directory, 'layers'), tmp: join
 const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
 const launcher = createLauncher({
   launcherPath: resolve(import.meta.dirname, '../packages/launcher/build/tsd-launch'),
+  waiting: waitingLaunchers(host, (error) => t.fail(String(error))),
 });
 const compileSeccomp = createSeccompCompiler();
 const DEFAULT_PROFILE = resolve(import.meta.dirname, '../packages/daemon/src/runtime/default-seccomp.json');
 const { diffId } = await layerStore.ingest(Readable.from([busyboxLayer()]), { compression: 'none' });
 
 t.teardown(async () => {
-  launcher.close();
+  await launcher.close();
   layerMounts.close();
   await layerStore.close();
   if (host.cgroups !== null) removeCgroupParent(host.cgroups);
+  if (unified !== null) removeCgroupParent({ version: 2, unified });
   rmSync(directory, { recursive: true });
 });
 
@@ -107,7 +115,7 @@ async function launch(
   const lease = layerMounts.acquire([diffId]);
   try {
     const supervisor = await launcher.launch(planLaunch(input).plan, {
-      descriptors: new Map(lease.descriptors.map((descriptor, slot) => [slot, descriptor])),
+      descriptors: lease.descriptors,
       attach: [
         {
           descriptor: theirs,
@@ -224,7 +232,7 @@ t.test('left-over processes are killed with their cgroups', { skip: host.cgroups
   for (const tree of cgroupTrees(cgroups)) t.notOk(existsSync(containerCgroup(tree, id)));
 });
 
-const unified = host.cgroups?.unified ?? null;
+const unified = versionTwoTree();
 
 t.test(
   'cgroup version 2: entered at birth, seen as a root, with a device program',
@@ -253,3 +261,13 @@ t.test(
     t.same(await read({ ...mknod, Devices: devices }, open), ['read', 'no write'], `only to read: ${device}`);
   },
 );
+
+/** The version 2 tree, also where it stands beside version 1 ones. */
+function versionTwoTree(): CgroupTree | null {
+  const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(' - cgroup2 '))
+    .join('\n');
+  const layout = parseCgroupLayout(mounts, cgroupParent, () => '');
+  return layout?.version === 2 ? layout.unified : null;
+}

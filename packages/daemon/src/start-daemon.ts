@@ -31,6 +31,7 @@ import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
 import { createLauncher } from './runtime/launch.ts';
+import { waitingLaunchers } from './runtime/launcher-pool.ts';
 import { createLayerMounts } from './runtime/layer-mounts.ts';
 import { readFileInLayers } from './runtime/layered-root.ts';
 import { planLaunch } from './runtime/plan-launch.ts';
@@ -83,7 +84,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
 
   const launcherPath = config.launcherPath ?? LAUNCHER;
-  const launcher = createLauncher({ launcherPath });
+  const launcher = createLauncher({
+    launcherPath,
+    waiting: waitingLaunchers(host, (error) => log.warn({ err: error }, 'no launcher could be started ahead')),
+  });
   const imageReleased = () => {
     removeHiddenImages({ store: images, imageUsers }).catch((error: unknown) =>
       log.error({ err: error }, 'an image that only a removed container kept could not be removed'),
@@ -120,6 +124,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   });
   await server.listen();
   writeFileSync(config.pidFile, `${process.pid}\n`);
+  launcher.prepare();
   // Starting makes more garbage than a day of idling.
   setImmediate(releaseFreeMemory);
 
@@ -130,7 +135,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       for (const [, { supervisor }] of containers.running.entries()) supervisor.disconnect();
       await containers.trash.idle();
       layerMounts.close();
-      launcher.close();
+      await launcher.close();
       await layerStore.close();
       if (host.cgroups !== null) removeCgroupParent(host.cgroups);
       db.close();

@@ -4,16 +4,14 @@ import { join } from 'node:path';
 import t from 'tap';
 import { describePlan } from '../../launcher/test/describe-plan.ts';
 import { BAD_PLANS, GOLDEN_PLANS } from '../../launcher/test/golden-plans.ts';
+import { GOLDEN_REQUESTS } from '../../launcher/test/golden-requests.ts';
 import type { LaunchPlan, Step } from '../src/runtime/launch-plan.ts';
 import {
   decodeExitFile,
   decodeStatus,
   encodeAttach,
   encodePlan,
-  encodeResize,
-  encodeSignal,
-  encodeStart,
-  encodeStatus,
+  encodeSlots,
   exitStatus,
   PlanEncodingError,
   type SupervisorMessage,
@@ -41,7 +39,7 @@ t.test('plans have the golden bytes', (t) => {
 
 t.test('the golden plan holds every op', (t) => {
   const text = Object.values(GOLDEN_PLANS).flatMap((plan) => plan.steps.map((step) => step.op));
-  t.equal(new Set(text).size, 35);
+  t.equal(new Set(text).size, 36);
   t.end();
 });
 
@@ -67,30 +65,9 @@ t.test('a plan that breaks a rule is refused, with the step', (t) => {
 });
 
 t.test('requests have the golden bytes', (t) => {
-  const requests = [
-    encodeAttach({
-      requestId: 1,
-      stdin: true,
-      stdout: true,
-      stderr: false,
-      detachKeys: Buffer.from([16, 17]),
-      initialInput: Buffer.from('hello\n'),
-    }),
-    encodeAttach({
-      requestId: 0xffff_ffff,
-      stdin: false,
-      stdout: false,
-      stderr: true,
-      detachKeys: Buffer.alloc(0),
-      initialInput: Buffer.alloc(0),
-    }),
-    encodeStart(),
-    encodeSignal({ requestId: 2, signal: 15, wholeGroup: false }),
-    encodeSignal({ requestId: 3, signal: 64, wholeGroup: true }),
-    encodeResize({ requestId: 4, rows: 24, columns: 65_535 }),
-    encodeStatus({ requestId: 5 }),
-  ];
-  t.ok(Buffer.concat(requests).equals(read('requests.frames')));
+  const frames = Buffer.concat(GOLDEN_REQUESTS.map(([frame]) => frame));
+  t.ok(frames.equals(read('requests.frames')));
+  t.throws(() => encodeSlots(0, 254), RangeError);
   const tooMuch = { requestId: 1, stdin: true, stdout: true, stderr: true, detachKeys: Buffer.alloc(0) };
   t.throws(() => encodeAttach({ ...tooMuch, initialInput: Buffer.alloc(1024 * 1024) }), RangeError);
   t.end();

@@ -75,7 +75,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     ...DEVICE_RULES.map((rule) => `H write-file /cg/devices/tsd/${ID}/devices.allow data=${rule}`),
     `H mkdir ${C}/upper 0755 parents uid=1073741824 gid=1073741824`,
     `H mkdir ${C}/work 0700 parents`,
-    'H clone namespaces=user,mount,pid,ipc,uts,net',
+    'H clone namespaces=user,pid,ipc,uts,net',
     `C enter-cgroup /cg/cpu,cpuacct/tsd/${ID}`,
     `C enter-cgroup /cg/memory/tsd/${ID}`,
     `C enter-cgroup /cg/devices/tsd/${ID}`,
@@ -110,7 +110,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     'H set-mount-attributes slot=[16] propagation=private',
     `H clone-tree ${C}/resolv.conf slot=[17]`,
     'H set-mount-attributes slot=[17] propagation=private',
-    'C unshare namespaces=cgroup',
+    'C unshare namespaces=mount,cgroup',
     'C set-root-propagation propagation=private',
     'C attach-mount slot=[2] /',
     'C new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[4]',
@@ -180,30 +180,22 @@ t.test('cgroup version 2: one tree, entered by clone', async (t) => {
       `H write-file /cg/tsd/${ID}/memory.swap.max data=104857600`,
       `H attach-device-program optional /cg/tsd/${ID} program=512 bytes`,
       `H open-path /cg/tsd/${ID} slot=[3] directory`,
-      'H clone namespaces=user,mount,pid,ipc,uts,net cgroup=[3]',
+      'H clone namespaces=user,pid,ipc,uts,net cgroup=[3]',
       `H clone-tree /cg/tsd/${ID} slot=[11]`,
-      'C unshare namespaces=cgroup',
+      'C unshare namespaces=mount,cgroup',
       'C attach-mount slot=[11] [10]/fs/cgroup',
     ],
   );
   t.equal(plan.supervisor.oomCounterFile, `/cg/tsd/${ID}/memory.events`);
   const shared = planned({}, { CgroupnsMode: 'host' }, { host: hostFacts(V2) }).lines;
   t.ok(shared.includes('H clone-tree /cg slot=[11]'), "with the host's cgroup namespace the whole tree is shown");
-  t.notOk(shared.includes('C unshare namespaces=cgroup'));
+  t.notOk(shared.includes('C unshare namespaces=mount,cgroup'));
   const programs = (hostConfig: LaunchHostConfig): string[] =>
     planned({}, hostConfig, { host: hostFacts(V2), idRange: null }).lines.filter((line) =>
       line.includes('device-program'),
     );
   t.same(programs({ UsernsMode: 'host' }), [`H attach-device-program /cg/tsd/${ID} program=512 bytes`]);
   t.same(programs({ Privileged: true }), []);
-});
-
-t.test('hybrid: version 1 with an unlimited version 2 tree', async (t) => {
-  const hybrid = { ...V1, unified: { controllers: [], mountPoint: '/cg/unified', parent: '/cg/unified/tsd' } };
-  const { lines } = planned({}, {}, { host: hostFacts(hybrid) });
-  t.ok(lines.includes('H clone namespaces=user,mount,pid,ipc,uts,net cgroup=[3]'));
-  t.ok(lines.includes(`C enter-cgroup /cg/memory/tsd/${ID}`));
-  t.notOk(lines.includes(`C enter-cgroup /cg/unified/tsd/${ID}`));
 });
 
 t.test('no cgroups at all: limits are warnings', async (t) => {
@@ -221,7 +213,7 @@ t.test('no cgroups at all: limits are warnings', async (t) => {
 
 t.test('--userns=host', async (t) => {
   const { lines } = planned({}, { UsernsMode: 'host' }, { idRange: null });
-  t.ok(lines.includes('H clone namespaces=mount,pid,ipc,uts,net'));
+  t.ok(lines.includes('H clone namespaces=pid,ipc,uts,net'));
   t.ok(lines.includes(`H mkdir ${C}/upper 0755 parents uid=0 gid=0`));
   t.notMatch(lines.join('\n'), /id-map|idmap|open-child-namespace/);
   t.ok(
@@ -253,7 +245,7 @@ t.test('--privileged', async (t) => {
   } as const;
   const { lines } = planned({}, { Privileged: true }, { idRange: null, devices: [device] });
   const all = Array.from({ length: 41 }, (_, bit) => bit).join();
-  t.ok(lines.includes('H clone namespaces=mount,pid,ipc,uts,net'), 'gives up the user namespace');
+  t.ok(lines.includes('H clone namespaces=pid,ipc,uts,net'), 'gives up the user namespace');
   t.ok(lines.includes(credentials(0, 0, '0', all, all)));
   t.ok(lines.includes('H mknod [4]/sda type=block 0660 major=8 minor=0 uid=0 gid=6'));
   t.ok(lines.includes('C new-mount fsType=sysfs attributes=nosuid,nodev,noexec slot=[8]'), '/sys is writable');
@@ -280,6 +272,14 @@ t.test('--user', async (t) => {
   t.doesNotThrow(() => planned({ User: '70000' }, { UsernsMode: 'host' }, { idRange: null }));
 });
 
+t.test('an image without layers is the upper directory alone', async (t) => {
+  const { lines } = planned({}, {}, { layerCount: 0 });
+  t.notMatch(lines.join('\n'), /overlay/);
+  const at = lines.indexOf(`H clone-tree ${C}/upper slot=[0]`);
+  t.equal(lines[at + 1], 'H set-mount-attributes slot=[0] set=nodev propagation=private');
+  t.ok(lines.includes('C attach-mount slot=[0] /'));
+});
+
 t.test('a kernel before 6.15 gets its layers by path', async (t) => {
   const host = { ...hostFacts(V1), layers: { imageMode: 'copy', detachedLayers: false } as const };
   const overlay = (lines: readonly string[]): readonly string[] => {
@@ -295,14 +295,6 @@ t.test('a kernel before 6.15 gets its layers by path', async (t) => {
   const shared = planned({}, { UsernsMode: 'host' }, { host, idRange: null }).lines;
   t.match(overlay(shared)[2], /new-overlay-by-path layers=1,0 /);
   t.notMatch(shared.join('\n'), /idmap/);
-});
-
-t.test('an image without layers is the upper directory alone', async (t) => {
-  const { lines } = planned({}, {}, { layerCount: 0 });
-  t.notMatch(lines.join('\n'), /overlay/);
-  const at = lines.indexOf(`H clone-tree ${C}/upper slot=[0]`);
-  t.equal(lines[at + 1], 'H set-mount-attributes slot=[0] set=nodev propagation=private');
-  t.ok(lines.includes('C attach-mount slot=[0] /'));
 });
 
 t.test('--read-only', async (t) => {
@@ -354,7 +346,7 @@ t.test('AppArmor, where the host has it', async (t) => {
 
 t.test('namespaces of the host', async (t) => {
   const host = planned({}, { NetworkMode: 'host', PidMode: 'host', IpcMode: 'host', UTSMode: 'host' }).lines;
-  t.ok(host.includes('H clone namespaces=user,mount'));
+  t.ok(host.includes('H clone namespaces=user'));
   t.ok(
     host.includes('H new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[4]'),
     'mounted by who is in the namespace',

@@ -7,7 +7,7 @@ import { SystemCallError } from '../src/os/libc.ts';
 import { lookupDevices } from '../src/os/lookup-devices.ts';
 import { createMemfd, createSealedMemfd } from '../src/os/memfd.ts';
 import { processStartTicks } from '../src/os/process-stat.ts';
-import { sendDescriptor } from '../src/os/send-descriptor.ts';
+import { sendDescriptors } from '../src/os/send-descriptor.ts';
 import { createSocketPair } from '../src/os/socket-pair.ts';
 import { reapProcess, spawnDescriptor } from '../src/os/spawn-launcher.ts';
 import { openControlConnection } from '../src/runtime/control-connection.ts';
@@ -173,19 +173,19 @@ t.test('spawnDescriptor gives exactly the descriptors, whatever their numbers', 
   t.equal(processStartTicks(pid), null, 'reaped');
 });
 
-t.test('sendDescriptor passes a descriptor with the first byte', async (t) => {
+t.test('sendDescriptors passes descriptors with the first byte', async (t) => {
   const [left, right] = createSocketPair();
   const file = createMemfd('passed');
   writeSync(file, 'passed on', 0);
-  t.equal(sendDescriptor(left, file, Buffer.from('abc')), 3);
+  t.equal(sendDescriptors(left, [file], Buffer.from('abc')), 3);
   closeSync(left);
   const chunks: Buffer[] = [];
   // Node receives handles only between its own processes: the bytes are looked at here, the launcher's tests do the rest.
   const socket = new Socket({ fd: right, readable: true, writable: false });
   for await (const chunk of socket) chunks.push(chunk);
   t.equal(Buffer.concat(chunks).toString(), 'abc');
-  t.throws(() => sendDescriptor(file, file, Buffer.from('a')), SystemCallError);
-  t.throws(() => sendDescriptor(file, file, Buffer.alloc(0)), RangeError);
+  t.throws(() => sendDescriptors(file, [file], Buffer.from('a')), SystemCallError);
+  t.throws(() => sendDescriptors(file, [file], Buffer.alloc(0)), RangeError);
   closeSync(file);
 });
 

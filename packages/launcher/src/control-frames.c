@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "plan.h"
 #include "wire.h"
 
 enum { KEPT_SIZE = 16384 };
@@ -76,13 +77,36 @@ static int parse_attach(const uint8_t *at, const uint8_t *end, struct request *r
     return request->attach.input && at == end ? 0 : -1;
 }
 
+/* What the daemon asks before the start has no id: it gets no reply. */
+static int parse_preparation(const uint8_t *body, size_t length, struct request *request)
+{
+    switch (request->type) {
+    case REQUEST_PREPARE:
+        if (length != 5 || get_u32(body + 1) & ~(uint32_t)NAMESPACE_ALL)
+            return -1;
+        request->prepare.namespaces = get_u32(body + 1);
+        return 0;
+    case REQUEST_SLOTS:
+        if (length != 9)
+            return -1;
+        request->slots.first = get_u32(body + 1);
+        request->slots.count = get_u32(body + 5);
+        return request->slots.count >= 1 && request->slots.count <= RIGHTS_LIMIT && request->slots.first < SLOT_LIMIT &&
+                       request->slots.count <= SLOT_LIMIT - request->slots.first
+                   ? 0
+                   : -1;
+    default:
+        return length == 1 ? 0 : -1;
+    }
+}
+
 int parse_request(const uint8_t *body, size_t length, struct request *request)
 {
     const uint8_t *at = body + 5, *end = body + length;
 
     *request = (struct request){.type = body[0]};
-    if (request->type == REQUEST_START)
-        return length == 1 ? 0 : -1;
+    if (request->type == REQUEST_START || request->type >= REQUEST_PREPARE)
+        return request->type > REQUEST_PLAN ? -1 : parse_preparation(body, length, request);
     if (length < 5)
         return -1;
     request->id = get_u32(body + 1);

@@ -8,9 +8,23 @@
 #include "exit-report.h"
 #include "failure.h"
 
-enum { FRAME_LIMIT = 1024 * 1024, MESSAGE_LIMIT = 4 + 1 + 12 + DETAIL_LIMIT, DETACH_KEYS_LIMIT = 16 };
+enum {
+    FRAME_LIMIT = 1024 * 1024,
+    MESSAGE_LIMIT = 4 + 1 + 12 + DETAIL_LIMIT,
+    DETACH_KEYS_LIMIT = 16,
+    RIGHTS_LIMIT = 253, /* SCM_MAX_FD: descriptors of one message */
+};
 
-enum request_type { REQUEST_START = 1, REQUEST_ATTACH, REQUEST_SIGNAL, REQUEST_RESIZE, REQUEST_STATUS };
+enum request_type {
+    REQUEST_START = 1,
+    REQUEST_ATTACH,
+    REQUEST_SIGNAL,
+    REQUEST_RESIZE,
+    REQUEST_STATUS,
+    REQUEST_PREPARE,
+    REQUEST_SLOTS,
+    REQUEST_PLAN,
+};
 enum message_type { MESSAGE_REPLY = 0x81, MESSAGE_WARNING, MESSAGE_STARTED, MESSAGE_FAILED, MESSAGE_EXITED };
 enum attach_flag { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_ALL = 7 };
 enum launch_state { STATE_STARTING, STATE_RUNNING, STATE_EXITED };
@@ -26,6 +40,8 @@ struct request {
         } attach;
         struct { uint32_t number; bool whole_group; } signal;
         struct { uint16_t rows, columns; } resize;
+        struct { uint32_t namespaces; } prepare;
+        struct { uint32_t first, count; } slots;
     };
 };
 

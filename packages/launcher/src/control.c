@@ -180,8 +180,30 @@ static int handle(struct supervisor *supervisor, struct connection *connection, 
     int error = 0;
 
     switch ((enum request_type)request->type) {
+    case REQUEST_PREPARE:
+        if (!connection->inherited || supervisor->prepare_asked || supervisor->plan_asked)
+            return -1;
+        supervisor->prepare_asked = true;
+        supervisor->prepare_namespaces = request->prepare.namespaces;
+        return 0;
+    case REQUEST_SLOTS:
+        if (!connection->inherited || supervisor->plan_asked)
+            return -1;
+        for (uint32_t slot = request->slots.first; slot < request->slots.first + request->slots.count; slot++) {
+            int fd = take_received(connection);
+            if (fd < 0 || move_descriptor(fd, slot_fd(slot)) < 0)
+                return -1;
+        }
+        return 0;
+    case REQUEST_PLAN: {
+        int plan = take_received(connection);
+        if (plan < 0 || !connection->inherited || supervisor->plan_asked || move_descriptor(plan, PLAN_FD) < 0)
+            return -1;
+        supervisor->plan_asked = true;
+        return 0;
+    }
     case REQUEST_START:
-        if (!connection->inherited || supervisor->start_asked)
+        if (!connection->inherited || supervisor->start_asked || !supervisor->plan_taken)
             return -1;
         supervisor->start_asked = true;
         return 0;
@@ -189,6 +211,10 @@ static int handle(struct supervisor *supervisor, struct connection *connection, 
         int socket = take_received(connection);
         if (socket < 0)
             return -1;
+        if (!supervisor->plan_taken) {
+            close(socket);
+            return -1;
+        }
         error = attach(supervisor, socket, request);
         break;
     }
@@ -238,7 +264,7 @@ static int receive_bytes(struct connection *connection)
     enum { CHUNK = 4096 };
     union {
         struct cmsghdr header;
-        uint8_t space[CMSG_SPACE(4 * sizeof(int))];
+        uint8_t space[CMSG_SPACE(RIGHTS_LIMIT * sizeof(int))];
     } control;
     uint8_t *room = frame_room(&connection->frames, CHUNK);
     if (!room)
@@ -254,7 +280,14 @@ static int receive_bytes(struct connection *connection)
     return 1;
 }
 
-/* Handles the frames that are complete. START ends it: what follows is for the running container. */
+/* Frames wait until what was asked before them is done; behind START, until the process runs. */
+static bool must_wait(const struct supervisor *supervisor)
+{
+    return (supervisor->prepare_asked && !supervisor->prepared) || (supervisor->plan_asked && !supervisor->plan_taken) ||
+           (supervisor->start_asked && supervisor->state == STATE_STARTING);
+}
+
+/* Handles the frames that are complete. */
 static int handle_frames(struct supervisor *supervisor, struct connection *connection)
 {
     const uint8_t *body;
@@ -262,8 +295,7 @@ static int handle_frames(struct supervisor *supervisor, struct connection *conne
     struct request request;
     int found;
 
-    while (!(supervisor->start_asked && supervisor->state == STATE_STARTING) &&
-           (found = next_frame(&connection->frames, &body, &length)) != 0)
+    while (!must_wait(supervisor) && (found = next_frame(&connection->frames, &body, &length)) != 0)
         if (found < 0 || parse_request(body, length, &request) < 0 || handle(supervisor, connection, &request) < 0)
             return -1;
     return 0;

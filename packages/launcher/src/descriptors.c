@@ -6,7 +6,7 @@
 
 int reserve_fixed_places(int placeholder)
 {
-    for (int fd = PLAN_FD + 1; fd < FIRST_FREE_FD; fd++)
+    for (int fd = PLAN_FD; fd < FIRST_FREE_FD; fd++)
         if (dup3(placeholder, fd, O_CLOEXEC) < 0)
             return -1;
     return 0;

@@ -26,7 +26,8 @@ enum descriptor {
     MASK_FILE_FD = 21,
     MASK_DIRECTORY_FD = 22,
     TERMINAL_FD = 23, /* the slave, kept open so that the master never reports a hang-up while the process lives */
-    FIRST_FREE_FD = 24,
+    MOUNT_NAMESPACE_FD = 24, /* the child's; stays open */
+    FIRST_FREE_FD = 25,
     FIRST_SLOT_FD = 64,
     LAST_SLOT_FD = FIRST_SLOT_FD + 1023,
     LEAST_OPEN_FILES = LAST_SLOT_FD + 65,
@@ -37,8 +38,7 @@ static inline int slot_fd(unsigned slot)
     return (int)(FIRST_SLOT_FD + slot);
 }
 
-/* Puts `placeholder` (/dev/null) at every fixed place but control stream and plan, so that no new descriptor lands there by
- * chance. */
+/* Puts `placeholder` (/dev/null) at every fixed place but the control stream, so that no new descriptor lands there by chance. */
 int reserve_fixed_places(int placeholder);
 
 /* Moves a descriptor to a fixed place, close-on-exec. Returns -1 with errno; the old one is closed either way. */

@@ -10,6 +10,8 @@
 struct launch {
     const struct plan *plan;
     pid_t child;            /* as the launcher sees it; 0 before `clone` */
+    uint32_t child_namespaces; /* that it was cloned with */
+    bool has_baton;
     bool in_child;          /* this is the child */
     bool new_user_namespace; /* the child becomes its root before its first step but enter-cgroup */
     bool stdio_made;
@@ -21,6 +23,10 @@ struct launch {
  * `exec` does not return when it succeeds. */
 int run_step(struct launch *launch, const struct step *step);
 
+/* Makes the child before the plan is there, for a `clone` step with these namespaces and no cgroup. A failure is the step's to
+ * tell: it tries again. */
+void prepare_child(struct launch *launch, uint32_t namespaces);
+
 /* Executes the whole plan. Returns 0 when the process runs; -1 with `failure` filled when it does not, with nothing left of it. */
 struct failure;
 typedef void warn_function(const struct failure *warning);
@@ -28,6 +34,9 @@ int run_plan(struct launch *launch, warn_function *warn, struct failure *failure
 
 /* The child's whole life after `clone`. */
 _Noreturn void run_child(struct launch *launch);
+
+/* Kills the child, if there is one, and waits for its end. */
+void kill_child(struct launch *launch);
 
 /* steps-files.c */
 int step_mkdir(const struct launch *launch, const struct step *step);
@@ -45,20 +54,21 @@ int step_attach_mount(const struct launch *launch, const struct step *step);
 int step_set_root_propagation(const struct step *step);
 int step_pivot_root(const struct step *step);
 
+/* overlay-by-path.c */
+int step_new_overlay_by_path(const struct step *step);
+
 /* mask-path.c */
 int step_mask_path(const struct launch *launch, const struct step *step);
 int step_read_only_path(const struct launch *launch, const struct step *step);
 
 /* steps-namespace.c */
+int clone_child(struct launch *launch, uint32_t namespaces, uint32_t cgroup_slot);
 int step_clone(struct launch *launch, const struct step *step);
 int step_enter_cgroup(const struct launch *launch, const struct step *step);
 int step_open_pidfd(const struct step *step);
 int step_open_child_namespace(const struct launch *launch, const struct step *step);
-/* overlay-by-path.c */
-int step_new_overlay_by_path(const struct step *step);
-
 int step_join_namespaces(const struct launch *launch, const struct step *step);
-int step_unshare(const struct step *step);
+int step_unshare(const struct launch *launch, const struct step *step);
 int step_id_map(const struct launch *launch, const struct step *step);
 int become_namespace_root(void);
 

@@ -47,7 +47,7 @@ static void leave_daemon(void)
     struct rlimit files;
     sigset_t all;
 
-    if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0 || fcntl(PLAN_FD, F_SETFD, FD_CLOEXEC) < 0)
+    if (fcntl(CONTROL_FD, F_SETFD, FD_CLOEXEC) < 0)
         _exit(1);
     pid_t pid = fork();
     if (pid < 0)
@@ -64,7 +64,7 @@ static void leave_daemon(void)
     sigfillset(&all);
     if (sigprocmask(SIG_SETMASK, &all, NULL) < 0 || chdir("/") < 0)
         fail_now("start");
-    if (close_range(CHILD_STDIN_FD, FIRST_SLOT_FD - 1, 0) < 0 || close_range(LAST_SLOT_FD + 1, ~0U, 0) < 0)
+    if (close_range(CONTROL_FD + 1, ~0U, 0) < 0)
         fail_now("close_range");
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     for (int fd = 0; fd <= 2; fd++)
@@ -81,19 +81,33 @@ static void leave_daemon(void)
     }
 }
 
-static void *map_memory(size_t size)
+/* Memory for any plan: what is not touched costs nothing. Shared, since a child that was made ahead sees the plan there too. */
+struct plan_memory {
+    struct plan plan;
+    uint8_t bytes[PLAN_LIMIT];
+    uint8_t arena[];
+};
+
+static size_t plan_memory_size(void)
 {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return sizeof(struct plan_memory) + plan_arena_size(PLAN_LIMIT);
+}
+
+static struct plan_memory *map_plan_memory(void)
+{
+    void *memory = mmap(NULL, plan_memory_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (memory == MAP_FAILED)
         fail_now("memory");
     return memory;
 }
 
-/* The plan's bytes: a copy, so that nobody can change them after they were checked. */
-static uint8_t *read_plan(size_t *length)
+/* Reads and checks the plan: a copy, so that nobody can change it after it was checked. */
+static void take_plan(struct plan_memory *memory)
 {
+    struct plan_error error;
     struct stat status;
+    size_t length = 0;
 
     if (fstat(PLAN_FD, &status) < 0)
         fail_now("plan");
@@ -101,15 +115,25 @@ static uint8_t *read_plan(size_t *length)
         errno = EFBIG;
         fail_now("plan");
     }
-    uint8_t *bytes = map_memory((size_t)status.st_size);
-    for (*length = 0; *length < (size_t)status.st_size;) {
-        ssize_t got = pread(PLAN_FD, bytes + *length, (size_t)status.st_size - *length, (off_t)*length);
+    while (length < (size_t)status.st_size) {
+        ssize_t got = pread(PLAN_FD, memory->bytes + length, (size_t)status.st_size - length, (off_t)length);
         if (got <= 0)
             fail_now("plan");
-        *length += (size_t)got;
+        length += (size_t)got;
     }
     close(PLAN_FD);
-    return bytes;
+    struct arena arena = {.start = memory->arena, .size = plan_arena_size(length)};
+    if (decode_plan(memory->bytes, length, &arena, &memory->plan, &error) < 0) {
+        struct failure failure = {.step = error.step, .error = EINVAL};
+        join_text(failure.detail, sizeof failure.detail, "invalid plan: ", error.message, NULL);
+        fail(&failure);
+    }
+    /* clients that attach before START ask for these */
+    const struct supervisor_plan *plan = &memory->plan.supervisor;
+    supervisor.tty = plan->tty;
+    supervisor.open_stdin = plan->open_stdin;
+    supervisor.stdin_once = plan->stdin_once && !plan->tty;
+    supervisor.plan_taken = true;
 }
 
 /* Descriptors that no step names are no business of this launch. */
@@ -121,9 +145,7 @@ static void close_unnamed_slots(const struct plan *plan)
             end++;
         if (end > slot)
             close_range((unsigned)slot_fd(slot), (unsigned)slot_fd(end - 1), 0);
-        while (end < SLOT_LIMIT && plan_names_slot(plan, end))
-            (void)fcntl(slot_fd(end++), F_SETFD, FD_CLOEXEC);
-        slot = end;
+        slot = end + 1;
     }
 }
 
@@ -141,17 +163,27 @@ static int open_directory_of(const char *path, int to, char *name, size_t name_s
 }
 
 /* Takes requests until START. */
-static void await_start(void)
+static void await_start(struct launch *launch, struct plan_memory *memory)
 {
     struct connection *daemon = supervisor.connections;
 
-    while (!supervisor.start_asked && !daemon->closing) {
+    while (!supervisor.start_asked) {
         struct pollfd wait = {.fd = CONTROL_FD, .events = POLLIN};
+        if (daemon->closing)
+            _exit(0);
         if (poll(&wait, 1, -1) > 0)
             receive_requests(&supervisor, daemon);
+        if (supervisor.prepare_asked && !supervisor.prepared) {
+            prepare_child(launch, supervisor.prepare_namespaces);
+            supervisor.child = launch->child;
+            supervisor.prepared = true;
+            receive_requests(&supervisor, daemon);
+        }
+        if (supervisor.plan_asked && !supervisor.plan_taken) {
+            take_plan(memory);
+            receive_requests(&supervisor, daemon);
+        }
     }
-    if (!supervisor.start_asked)
-        _exit(0);
 }
 
 /* What the supervisor keeps of its section of the plan, and the files it writes to. */
@@ -215,38 +247,24 @@ static void start_supervision(const struct launch *launch)
 
 int main(int argc, char **argv, char **env)
 {
-    struct plan plan;
-    struct plan_error error;
-    struct launch launch = {.plan = &plan, .umask = 022};
+    struct launch launch = {.umask = 022};
     struct failure failure;
-    size_t length;
 
     if (argc > 1 && strcmp(argv[0], INIT_NAME) == 0)
         run_init(argv + 1, env);
     if (!add_connection(&supervisor, CONTROL_FD, true))
         _exit(1);
     leave_daemon();
-    uint8_t *bytes = read_plan(&length);
-    struct arena arena = {.size = plan_arena_size(length)};
-    arena.start = map_memory(arena.size);
-    if (decode_plan(bytes, length, &arena, &plan, &error) < 0) {
-        failure = (struct failure){.step = error.step, .error = EINVAL};
-        join_text(failure.detail, sizeof failure.detail, "invalid plan: ", error.message, NULL);
-        fail(&failure);
-    }
-    close_unnamed_slots(&plan);
-    /* clients that attach before START ask for these */
-    supervisor.tty = plan.supervisor.tty;
-    supervisor.open_stdin = plan.supervisor.open_stdin;
-    supervisor.stdin_once = plan.supervisor.stdin_once && !plan.supervisor.tty;
-    await_start();
-    prepare(&plan.supervisor);
+    struct plan_memory *memory = map_plan_memory();
+    launch.plan = &memory->plan;
+    await_start(&launch, memory);
+    close_unnamed_slots(launch.plan);
+    prepare(&launch.plan->supervisor);
     if (run_plan(&launch, warn, &failure) < 0)
         fail(&failure);
-    open_oom_counter(plan.supervisor.oom_counter_file);
+    open_oom_counter(launch.plan->supervisor.oom_counter_file);
     start_supervision(&launch);
-    munmap(arena.start, arena.size);
-    munmap(bytes, length);
+    munmap(memory, plan_memory_size());
     supervise(&supervisor);
     _exit(0);
 }

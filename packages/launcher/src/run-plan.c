@@ -34,7 +34,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_OPEN_PIDFD: return step_open_pidfd(step);
     case OP_OPEN_CHILD_NAMESPACE: return step_open_child_namespace(launch, step);
     case OP_JOIN_NAMESPACES: return step_join_namespaces(launch, step);
-    case OP_UNSHARE: return step_unshare(step);
+    case OP_UNSHARE: return step_unshare(launch, step);
     case OP_CLONE: return step_clone(launch, step);
     case OP_ID_MAP: return step_id_map(launch, step);
     case OP_CLONE_TREE: return step_clone_tree(launch, step);
@@ -108,24 +108,9 @@ _Noreturn void run_child(struct launch *launch)
     _exit(1);
 }
 
-/* The mounts that the host's side made are held until the supervisor ends. When an overlay's last user is the container's
- * process, its exit waits until the whole file system below has been written to disk. Returns -1 with errno. */
-static int hold_mounts(const struct plan *plan)
-{
-    for (uint32_t i = 0; i < plan->step_count; i++) {
-        const struct step *step = &plan->steps[i];
-        if (step->op == OP_NEW_MOUNT && step->side == SIDE_HOST && fcntl(slot_fd(step->slot), F_GETFD) >= 0 &&
-            fcntl(slot_fd(step->slot), F_DUPFD_CLOEXEC, LAST_SLOT_FD + 1) < 0)
-            return -1;
-    }
-    return 0;
-}
-
 /* Once the child has a table of its own, its descriptors here would keep pipes and the baton open. */
 static int close_what_the_child_has(const struct plan *plan)
 {
-    if (hold_mounts(plan) < 0)
-        return -1;
     if (plan->supervisor.tty && dup3(CHILD_STDIN_FD, TERMINAL_FD, O_CLOEXEC) < 0)
         return -1;
     for (int fd = CHILD_STDIN_FD; fd <= SELF_EXE_FD; fd++)
@@ -204,26 +189,39 @@ static int let_child_work(const struct launch *launch, uint32_t *index, warn_fun
     }
 }
 
-/* The baton, and what the child must be able to use of the launcher. */
-static int prepare(const struct plan *plan)
+/* The baton, and what the child must be able to use of the launcher. Once. */
+static int make_baton(struct launch *launch)
 {
     int ends[2];
 
+    if (launch->has_baton)
+        return 0;
     umask(0);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
         return -1;
     if (move_descriptor(ends[0], HOST_BATON_FD) < 0 || move_descriptor(ends[1], CHILD_BATON_FD) < 0)
         return -1;
     int self = pidfd_open(getpid(), 0);
-    if (self < 0 || move_descriptor(self, LAUNCHER_PIDFD) < 0)
-        return -1;
+    launch->has_baton = self >= 0 && move_descriptor(self, LAUNCHER_PIDFD) >= 0;
+    return launch->has_baton ? 0 : -1;
+}
+
+/* What pid 1 is made from, if the plan wants one. */
+static int open_init(const struct plan *plan)
+{
     if (!plan->steps[plan->step_count - 1].exec.init)
         return 0;
     int image = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     return image < 0 ? -1 : move_descriptor(image, SELF_EXE_FD) < 0 ? -1 : 0;
 }
 
-static void kill_child(const struct launch *launch)
+void prepare_child(struct launch *launch, uint32_t namespaces)
+{
+    if (make_baton(launch) == 0 && clone_child(launch, namespaces, NO_SLOT) == 0 && launch->in_child)
+        run_child(launch);
+}
+
+void kill_child(struct launch *launch)
 {
     siginfo_t info;
 
@@ -233,6 +231,7 @@ static void kill_child(const struct launch *launch)
     kill(launch->child, SIGKILL);
     while (waitid(P_PID, (id_t)launch->child, &info, WEXITED) < 0 && errno == EINTR)
         continue;
+    launch->child = 0;
 }
 
 int run_plan(struct launch *launch, warn_function *warn, struct failure *failure)
@@ -240,7 +239,7 @@ int run_plan(struct launch *launch, warn_function *warn, struct failure *failure
     const struct plan *plan = launch->plan;
 
     clear_detail();
-    if (prepare(plan) < 0)
+    if (make_baton(launch) < 0 || open_init(plan) < 0)
         return fill(failure, NO_STEP, errno, "preparation"), -1;
     for (uint32_t i = 0; i < plan->step_count;) {
         const struct step *step = &plan->steps[i];

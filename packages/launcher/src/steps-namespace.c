@@ -59,20 +59,21 @@ static int write_child_proc(const struct launch *launch, const char *name, const
     return result;
 }
 
-int step_clone(struct launch *launch, const struct step *step)
+int clone_child(struct launch *launch, uint32_t namespaces, uint32_t cgroup_slot)
 {
     int pidfd = -1;
     struct clone_args args = {
-        .flags = CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | clone_flags(step->namespaces.bits),
+        .flags = CLONE_FILES | CLONE_PIDFD | CLONE_CLEAR_SIGHAND | clone_flags(namespaces),
         .pidfd = (uint64_t)(uintptr_t)&pidfd,
         .exit_signal = SIGCHLD,
     };
 
-    if (step->slot != NO_SLOT) {
+    if (cgroup_slot != NO_SLOT) {
         args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = (uint64_t)slot_fd(step->slot);
+        args.cgroup = (uint64_t)slot_fd(cgroup_slot);
     }
-    launch->new_user_namespace = step->namespaces.bits & NAMESPACE_USER;
+    launch->new_user_namespace = namespaces & NAMESPACE_USER;
+    launch->child_namespaces = namespaces;
     long pid = syscall(SYS_clone3, &args, sizeof args);
     if (pid < 0)
         return -1;
@@ -81,8 +82,16 @@ int step_clone(struct launch *launch, const struct step *step)
         return 0;
     }
     launch->child = (pid_t)pid;
-    if (move_descriptor(pidfd, CHILD_PIDFD) < 0)
-        return -1;
+    return move_descriptor(pidfd, CHILD_PIDFD) < 0 ? -1 : 0;
+}
+
+/* A child that was made ahead is the one, if it is what the plan wants. */
+int step_clone(struct launch *launch, const struct step *step)
+{
+    if (launch->child && (launch->child_namespaces != step->namespaces.bits || step->slot != NO_SLOT))
+        kill_child(launch);
+    if (!launch->child && (clone_child(launch, step->namespaces.bits, step->slot) < 0 || launch->in_child))
+        return launch->in_child ? 0 : -1;
     return open_exec_label(launch);
 }
 
@@ -148,9 +157,21 @@ int step_join_namespaces(const struct launch *launch, const struct step *step)
     return launch->in_child && step->namespaces.bits & NAMESPACE_USER ? become_namespace_root() : 0;
 }
 
-int step_unshare(const struct step *step)
+/* The mounts are held until the supervisor ends. If the process were their last user, its exit would wait until all of them are
+ * unmounted and the whole file system below the overlay is written to disk. */
+static int hold_mount_namespace(void)
 {
-    return unshare((int)clone_flags(step->namespaces.bits));
+    int fd = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+
+    set_detail("/proc/self/ns/mnt", NULL);
+    return fd < 0 ? -1 : move_descriptor(fd, MOUNT_NAMESPACE_FD);
+}
+
+int step_unshare(const struct launch *launch, const struct step *step)
+{
+    if (unshare((int)clone_flags(step->namespaces.bits)) < 0)
+        return -1;
+    return launch->in_child && step->namespaces.bits & NAMESPACE_MOUNT ? hold_mount_namespace() : 0;
 }
 
 int step_id_map(const struct launch *launch, const struct step *step)

@@ -13,7 +13,7 @@
 
 enum {
     READ_SIZE = 65536,
-    RECEIVED_LIMIT = 16, /* descriptors that came before their frame was complete */
+    RECEIVED_LIMIT = 2 * RIGHTS_LIMIT, /* descriptors that came before their frame was complete */
     NS_PER_S = 1000000000,
 };
 
@@ -29,13 +29,14 @@ struct connection {
     bool inherited;
     bool closing;
     struct frame_reader frames;
-    int received[RECEIVED_LIMIT]; /* descriptors of ATTACH frames, in their order */
+    int received[RECEIVED_LIMIT]; /* descriptors of frames, in their order */
     size_t received_count;
 };
 
 struct supervisor {
     enum launch_state state;
-    bool start_asked;
+    bool prepare_asked, prepared, plan_asked, plan_taken, start_asked;
+    uint32_t prepare_namespaces;
     pid_t child;
     struct exit_report report;
 

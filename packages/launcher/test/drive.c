@@ -1,5 +1,5 @@
 /* Measures the launcher alone: `drive LAUNCHER PLAN COUNT` starts it COUNT times, one after the other, and prints for each run the
- * microseconds from posix_spawn(3) to EXITED, from START to EXITED, and of processor time of all that took part. */
+ * microseconds from posix_spawn(3) to EXITED, from the plan to EXITED, and of processor time of all that took part. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdint.h>
@@ -65,6 +65,20 @@ static void await_exit(int control)
     }
 }
 
+static void send_plan(int control, int plan)
+{
+    union {
+        struct cmsghdr header;
+        uint8_t space[CMSG_SPACE(sizeof plan)];
+    } rights = {.header = {.cmsg_len = CMSG_LEN(sizeof plan), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec part = {"\1\0\0\0\10", 5};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &rights, .msg_controllen = sizeof rights};
+
+    memcpy(CMSG_DATA(&rights.header), &plan, sizeof plan);
+    if (sendmsg(control, &message, 0) != 5 || send(control, "\1\0\0\0\1", 5, 0) != 5)
+        exit(2);
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 4)
@@ -85,14 +99,12 @@ int main(int argc, char **argv)
         close(ends[1]);
         posix_spawn_file_actions_init(&actions);
         posix_spawn_file_actions_adddup2(&actions, theirs, 3);
-        posix_spawn_file_actions_adddup2(&actions, plan, 4);
         double before = microseconds();
         if (posix_spawn(&pid, path, &actions, NULL, launcher_argv, env) != 0)
             return 2;
         close(theirs);
         double started = microseconds();
-        if (send(ends[0], "\1\0\0\0\1", 5, 0) != 5)
-            return 2;
+        send_plan(ends[0], plan);
         await_exit(ends[0]);
         double after = microseconds();
         while (wait(NULL) > 0)

@@ -5,21 +5,26 @@ import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createMemfd, createSealedMemfd } from '../../daemon/src/os/memfd.ts';
+import { sendBytes, sendDescriptors } from '../../daemon/src/os/send-descriptor.ts';
 import { createSocketPair } from '../../daemon/src/os/socket-pair.ts';
 import { reapProcess, spawnDescriptor } from '../../daemon/src/os/spawn-launcher.ts';
 import { type ControlConnection, openControlConnection } from '../../daemon/src/runtime/control-connection.ts';
-import type { LaunchPlan, Slot, Step, SupervisorPlan } from '../../daemon/src/runtime/launch-plan.ts';
+import type { LaunchPlan, Namespace, Slot, Step, SupervisorPlan } from '../../daemon/src/runtime/launch-plan.ts';
 import {
   CONTROL_DESCRIPTOR,
+  decodeStatus,
   type ExitReport,
   encodePlan,
-  FIRST_SLOT_DESCRIPTOR,
-  PLAN_DESCRIPTOR,
+  encodePlanFrame,
+  encodePrepare,
+  encodeSlots,
   type SupervisorMessage,
 } from '../../daemon/src/runtime/launcher-protocol.ts';
 
 export const FIRST_HOST_ID = 0x4000_0000;
 export const NAMESPACES = ['cgroup', 'ipc', 'mount', 'net', 'pid', 'user', 'uts'] as const;
+/** What `containerPlan` clones with. */
+export const CLONED_NAMESPACES = ['ipc', 'net', 'pid', 'user', 'uts'] as const;
 const ALL_CAPABILITIES = Array.from({ length: 41 }, (_, number) => number);
 /** TSD_LAUNCH is another build to test: the one with sanitizers, which is large and needs libraries that no container has. */
 const otherBuild = process.env['TSD_LAUNCH'];
@@ -115,7 +120,7 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
   const steps: Step[] = [
     host({ op: 'clone-tree', at: { path: bench.root }, slot: LAYER }),
     ...(options.cgroups ?? []).map((path) => host({ op: 'mkdir', at: { path }, mode: 0o755 } as const)),
-    host({ op: 'clone', namespaces: NAMESPACES.filter((name) => name !== 'cgroup') }),
+    host({ op: 'clone', namespaces: CLONED_NAMESPACES }),
     ...(options.cgroups ?? []).map((path) => container({ op: 'enter-cgroup', at: { path } } as const)),
     host({ op: 'id-map', kind: 'uid', mappings: mapping }),
     host({ op: 'id-map', kind: 'gid', mappings: mapping }),
@@ -133,7 +138,7 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
     ...DEVICES.map((name, index) =>
       host({ op: 'clone-tree', at: { path: `/dev/${name}` }, slot: FIRST_DEVICE + index } as const),
     ),
-    container({ op: 'unshare', namespaces: ['cgroup'] }),
+    container({ op: 'unshare', namespaces: ['mount', 'cgroup'] }),
     container({ op: 'set-root-propagation', propagation: 'private' }),
     container({ op: 'attach-mount', slot: ROOT, at: { path: '/' } }),
     container({ op: 'new-mount', fsType: 'proc', options: [string('source', 'proc')], attributes: flags, slot: PROC }),
@@ -326,25 +331,30 @@ export class LaunchFailure extends Error {
 /** Starts a launcher and attaches clients; `start: false` leaves START to the caller. */
 export async function launch(
   plan: LaunchPlan | Uint8Array,
-  options: { slots?: ReadonlyMap<Slot, number>; attach?: readonly AttachOptions[]; start?: boolean } = {},
-): Promise<Launched> {
+  options: {
+    slots?: ReadonlyMap<Slot, number>;
+    attach?: readonly AttachOptions[];
+    start?: boolean;
+    /** Namespaces of the process that the launcher makes before it gets the plan. */
+    prepare?: readonly Namespace[];
+  } = {},
+): Promise<Launched & { readonly preparedPid: number }> {
   const planDescriptor = createMemfd('plan');
   writeSync(planDescriptor, plan instanceof Uint8Array ? plan : encodePlan(plan));
   const [ours, theirs] = createSocketPair();
-  const descriptors = new Map([
-    [CONTROL_DESCRIPTOR, theirs],
-    [PLAN_DESCRIPTOR, planDescriptor],
-  ]);
-  for (const [slot, descriptor] of options.slots ?? []) descriptors.set(FIRST_SLOT_DESCRIPTOR + slot, descriptor);
   if (executable < 0) executable = createSealedMemfd('tsd-launch', readFileSync(launcherPath));
-  const pid = spawnDescriptor(executable, ['tsd-launch'], descriptors);
-  closeSync(planDescriptor);
+  const pid = spawnDescriptor(executable, ['tsd-launch'], new Map([[CONTROL_DESCRIPTOR, theirs]]));
   closeSync(theirs);
   await reapProcess(pid);
   const launched = follow(ours);
+  if (options.prepare !== undefined) sendBytes(ours, encodePrepare(options.prepare));
+  const { pid: preparedPid } = decodeStatus(await launched.connection.status());
+  for (const [slot, descriptor] of options.slots ?? []) sendDescriptors(ours, [descriptor], encodeSlots(slot, 1));
+  sendDescriptors(ours, [planDescriptor], encodePlanFrame());
+  closeSync(planDescriptor);
   for (const request of options.attach ?? []) await attach(launched.connection, request);
   if (options.start !== false) launched.connection.start();
-  return launched;
+  return { ...launched, preparedPid };
 }
 
 /** Follows a connection to a supervisor. */

@@ -13,9 +13,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { eventually } from '../../../test/support/eventually.ts';
 import type { LaunchPlan, Step } from '../../daemon/src/runtime/launch-plan.ts';
 import {
   type Bench,
+  CLONED_NAMESPACES,
   type ContainerOptions,
   cannotRun,
   containerPlan,
@@ -79,10 +81,33 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     t.match(readlinkSync(`/proc/${pid}/fd/0`), '/dev/null');
     t.match(readlinkSync(`/proc/${pid}/fd/1`), /^pipe:/);
     const supervisor = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1];
-    const held = readdirSync(`/proc/${supervisor}/fd`).filter((fd) => Number(fd) >= 64 + 1024);
-    t.equal(held.length, 1, 'the supervisor holds the overlay, so that the exit need not wait for its sync');
+    const held = readdirSync(`/proc/${supervisor}/fd`).map((fd) => readlinkSync(`/proc/${supervisor}/fd/${fd}`));
+    t.ok(held.includes(readlinkSync(`/proc/${pid}/ns/mnt`)), 'the supervisor holds the mounts: the exit need not wait');
     await launched.connection.signal(9);
     t.match(await launched.exited, { kind: 'signalled', code: 9, oomKilled: false });
+  });
+
+  await t.test('takes the process that it made ahead, if it is what the plan wants', async (t) => {
+    const fits = await launch(containerPlan(bench, ['sleep', '100']), { prepare: CLONED_NAMESPACES });
+    t.not(fits.preparedPid, 0);
+    t.equal(await fits.started, fits.preparedPid);
+    await fits.connection.signal(9);
+    await fits.closed;
+
+    const other = await launch(containerPlan(bench, ['sleep', '100']), { prepare: ['uts'] });
+    const pid = await other.started;
+    t.not(pid, other.preparedPid);
+    t.notOk(existsSync(`/proc/${other.preparedPid}`), 'the other one is gone');
+    t.equal(readFileSync(`/proc/${pid}/uid_map`, 'utf8').trim().split(/\s+/).join(' '), `0 ${FIRST_HOST_ID} 65536`);
+    await other.connection.signal(9);
+    await other.closed;
+  });
+
+  await t.test('ends with its process when nobody gives it a plan', async (t) => {
+    const waiting = await launch(plainPlan(bench, ['true']), { prepare: CLONED_NAMESPACES, start: false });
+    waiting.connection.close();
+    await eventually(() => !existsSync(`/proc/${waiting.preparedPid}`), { what: 'the end of the process' });
+    t.pass('the process is gone');
   });
 
   await t.test('mounts the container root, its /proc and /dev, and hides what it must', async (t) => {

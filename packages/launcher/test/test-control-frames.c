@@ -41,6 +41,15 @@ static void describe(FILE *to, const struct request *request)
     case REQUEST_RESIZE:
         fprintf(to, "resize %" PRIu32 " %u %u\n", request->id, request->resize.rows, request->resize.columns);
         return;
+    case REQUEST_PREPARE:
+        fprintf(to, "prepare %" PRIu32 "\n", request->prepare.namespaces);
+        return;
+    case REQUEST_SLOTS:
+        fprintf(to, "slots %" PRIu32 " %" PRIu32 "\n", request->slots.first, request->slots.count);
+        return;
+    case REQUEST_PLAN:
+        fputs("plan\n", to);
+        return;
     case REQUEST_STATUS:
         fprintf(to, "status %" PRIu32 "\n", request->id);
         return;
@@ -125,6 +134,12 @@ int main(int argc, char **argv)
     check_bad("a frame of no bytes", (const uint8_t[]){0, 0, 0, 0}, 4);
     check_bad("a frame that is too long", (const uint8_t[]){1, 0, 16, 0}, 4);
     check_bad("an unknown type", (const uint8_t[]){5, 0, 0, 0, 9, 0, 0, 0, 0}, 9);
+    check_bad("a PLAN with a payload", (const uint8_t[]){2, 0, 0, 0, 8, 0}, 6);
+    check_bad("a PREPARE without namespaces", (const uint8_t[]){1, 0, 0, 0, 6}, 5);
+    check_bad("an unknown namespace", (const uint8_t[]){5, 0, 0, 0, 6, 128, 0, 0, 0}, 9);
+    check_bad("no slots", (const uint8_t[]){9, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0}, 13);
+    check_bad("254 slots", (const uint8_t[]){9, 0, 0, 0, 7, 0, 0, 0, 0, 254, 0, 0, 0}, 13);
+    check_bad("slots past the last", (const uint8_t[]){9, 0, 0, 0, 7, 255, 3, 0, 0, 2, 0, 0, 0}, 13);
     check_bad("a START with a payload", (const uint8_t[]){2, 0, 0, 0, 1, 0}, 6);
     check_bad("a STATUS without an id", (const uint8_t[]){2, 0, 0, 0, 5, 0}, 6);
     check_bad("signal 0", (const uint8_t[]){10, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0}, 14);

@@ -6,7 +6,7 @@ import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { processStartTicks } from '../os/process-stat.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
-import type { LaunchPlan, Slot } from '../runtime/launch-plan.ts';
+import type { LaunchPlan } from '../runtime/launch-plan.ts';
 import type { LayerLease } from '../runtime/layer-mounts.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import { handOver } from './attach-container.ts';
@@ -67,7 +67,7 @@ export async function startLocked(
     );
     for (const warning of warnings) deps.log.warn({ containerId: id, warning }, 'the host cannot apply a setting');
     clients.push(...detachAll(deps, id, waiting));
-    const supervisor = await launch(deps, id, plan, new Map(lease.descriptors.entries()), clients);
+    const supervisor = await launch(deps, id, plan, lease.descriptors, clients);
     const running = deps.store.update(id, {
       status: transition(record.status, 'start'),
       pid: supervisor.pid,
@@ -122,7 +122,7 @@ async function launch(
   deps: StartDeps,
   id: string,
   plan: LaunchPlan,
-  descriptors: ReadonlyMap<Slot, number>,
+  descriptors: readonly number[],
   clients: readonly AttachedClient[],
 ): Promise<Supervisor> {
   return await deps.launcher.launch(plan, {

@@ -1,4 +1,4 @@
-/** Passes a descriptor over a Unix socket, sendmsg(2) with SCM_RIGHTS (unix(7)). */
+/** Passes descriptors over a Unix socket, sendmsg(2) with SCM_RIGHTS (unix(7)). */
 import koffi from 'koffi';
 import { errnoName, libc, SystemCallError } from './libc.ts';
 
@@ -6,10 +6,9 @@ const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
 const MSG_NOSIGNAL = 0x4000;
 const MSG_DONTWAIT = 0x40;
-/** CMSG_LEN(4): the header's 16 bytes and the descriptor. */
-const CONTROL_LENGTH = 20;
-/** CMSG_SPACE(4). */
-const CONTROL_SPACE = 24;
+/** struct cmsghdr on 64-bit machines; what follows is padded to its alignment (CMSG_LEN, CMSG_SPACE). */
+const CONTROL_HEADER_BYTES = 16;
+const CONTROL_ALIGNMENT = 8;
 
 const vector = koffi.struct({ base: 'void *', length: 'size_t' });
 const messageHeader = koffi.struct({
@@ -42,17 +41,18 @@ function send(socket: number, bytes: Uint8Array, control: Buffer | null): number
 }
 
 /**
- * Sends bytes with a descriptor on the first of them, without waiting. Returns how many bytes were taken; the descriptor
- * went along if that is not 0. Returns 0 where the socket's buffer is full.
+ * Sends bytes with descriptors (at most 253, SCM_MAX_FD) on the first of them, without waiting. Returns how many bytes were
+ * taken; the descriptors went along if that is not 0. Returns 0 where the socket's buffer is full.
  * @throws SystemCallError where the peer is gone.
  */
-export function sendDescriptor(socket: number, descriptor: number, bytes: Uint8Array): number {
-  if (bytes.length === 0) throw new RangeError('a descriptor needs at least one byte to travel with');
-  const control = Buffer.alloc(CONTROL_SPACE);
-  control.writeBigUInt64LE(BigInt(CONTROL_LENGTH), 0);
+export function sendDescriptors(socket: number, descriptors: readonly number[], bytes: Uint8Array): number {
+  if (bytes.length === 0) throw new RangeError('descriptors need at least one byte to travel with');
+  const length = CONTROL_HEADER_BYTES + 4 * descriptors.length;
+  const control = Buffer.alloc(Math.ceil(length / CONTROL_ALIGNMENT) * CONTROL_ALIGNMENT);
+  control.writeBigUInt64LE(BigInt(length), 0);
   control.writeInt32LE(SOL_SOCKET, 8);
   control.writeInt32LE(SCM_RIGHTS, 12);
-  control.writeInt32LE(descriptor, 16);
+  for (const [i, descriptor] of descriptors.entries()) control.writeInt32LE(descriptor, CONTROL_HEADER_BYTES + 4 * i);
   return send(socket, bytes, control);
 }
 

@@ -3,7 +3,7 @@ import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SystemCallError } from '../os/libc.ts';
-import { sendBytes, sendDescriptor } from '../os/send-descriptor.ts';
+import { sendBytes, sendDescriptors } from '../os/send-descriptor.ts';
 import {
   type AttachFrame,
   encodeAttach,
@@ -115,7 +115,7 @@ export function openControlConnection(descriptor: number, events: ConnectionEven
       const rest = frame.subarray(offset);
       const taken =
         offset === 0 && attached !== undefined
-          ? sendDescriptor(descriptor, attached, rest)
+          ? sendDescriptors(descriptor, [attached], rest)
           : sendBytes(descriptor, rest);
       offset += taken;
       if (taken > 0) continue;

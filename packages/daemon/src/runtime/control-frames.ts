@@ -1,11 +1,22 @@
 /** The frames between daemon and supervisor: packages/launcher/PROTOCOL.md, section 3. */
+import { writeNamespaces } from './encode-plan.ts';
 import { decodeExitReport, EXIT_REPORT_BYTES, type ExitReport } from './exit-report.ts';
+import type { Namespace, Slot } from './launch-plan.ts';
 import { WireWriter } from './wire-writer.ts';
 
 const FRAME_LIMIT_BYTES = 1024 * 1024;
 const NO_STEP = 0xffff_ffff;
 
-const REQUEST = { start: 0x01, attach: 0x02, signal: 0x03, resize: 0x04, status: 0x05 } as const;
+const REQUEST = {
+  start: 0x01,
+  attach: 0x02,
+  signal: 0x03,
+  resize: 0x04,
+  status: 0x05,
+  prepare: 0x06,
+  slots: 0x07,
+  plan: 0x08,
+} as const;
 const MESSAGE = { reply: 0x81, warning: 0x82, started: 0x83, failed: 0x84, exited: 0x85 } as const;
 
 export interface AttachFrame {
@@ -32,6 +43,25 @@ export interface SupervisorStatus {
   readonly pid: number;
   readonly startedAtNs: bigint;
   readonly exit: ExitReport | null;
+}
+
+/** SCM_MAX_FD, unix(7): so many descriptors go with one message, and so many slots with one SLOTS frame. */
+export const DESCRIPTORS_PER_MESSAGE = 253;
+
+/** Makes the process ahead, for a plan whose `clone` step has these namespaces and no cgroup. Sent first, if at all. */
+export function encodePrepare(namespaces: readonly Namespace[]): Buffer {
+  return frame(REQUEST.prepare, (writer) => writeNamespaces(writer, namespaces));
+}
+
+/** Fills consecutive slots with the descriptors that go with the first byte (SCM_RIGHTS). */
+export function encodeSlots(first: Slot, count: number): Buffer {
+  if (count < 1 || count > DESCRIPTORS_PER_MESSAGE) throw new RangeError(`${count} descriptors in one message`);
+  return frame(REQUEST.slots, (writer) => writer.u32(first).u32(count));
+}
+
+/** The plan, a file whose descriptor goes with the first byte. Sent once, before START and all ATTACHs. */
+export function encodePlanFrame(): Buffer {
+  return frame(REQUEST.plan, () => undefined);
 }
 
 /** Executes the plan. Sent once, on the inherited stream. */

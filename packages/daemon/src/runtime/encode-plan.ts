@@ -305,7 +305,8 @@ function writeOption(writer: WireWriter, option: FsOption): void {
   if (option.kind === 'slot') writeSlot(writer, option.slot);
 }
 
-function writeNamespaces(writer: WireWriter, namespaces: readonly Namespace[]): void {
+/** A set of namespaces, as a u32 of PROTOCOL.md's bits. */
+export function writeNamespaces(writer: WireWriter, namespaces: readonly Namespace[]): void {
   writer.u32(namespaces.reduce((bits, namespace) => bits | NAMESPACES[namespace], 0));
 }
 

@@ -1,17 +1,18 @@
-/** Starts a launcher with a plan and follows it until the container's process runs. */
+/** Gives a launcher its plan and follows it until the container's process runs. */
 import { closeSync, readFileSync, writeSync } from 'node:fs';
-import { errnoName } from '../os/libc.ts';
+import { constants } from 'node:os';
+import { errnoName, SystemCallError } from '../os/libc.ts';
 import { createMemfd, createSealedMemfd } from '../os/memfd.ts';
-import { createSocketPair } from '../os/socket-pair.ts';
-import { reapProcess, spawnDescriptor } from '../os/spawn-launcher.ts';
+import { sendDescriptors } from '../os/send-descriptor.ts';
 import { LaunchError, type StepFailure } from './launch-error.ts';
 import type { LaunchPlan, Slot } from './launch-plan.ts';
-import { CONTROL_DESCRIPTOR, encodePlan, FIRST_SLOT_DESCRIPTOR, PLAN_DESCRIPTOR } from './launcher-protocol.ts';
+import { createLauncherPool, type LauncherPool, type LauncherProcess, type WaitingLaunchers } from './launcher-pool.ts';
+import { DESCRIPTORS_PER_MESSAGE, encodePlan, encodePlanFrame, encodeSlots } from './launcher-protocol.ts';
 import { type AttachRequest, followSupervisor, type Supervisor } from './supervisor.ts';
 
 export interface LaunchOptions {
-  /** The daemon's descriptors for the slots that the plan takes as given (the layers' mounts). */
-  readonly descriptors: ReadonlyMap<Slot, number>;
+  /** The daemon's descriptors for slots 0, 1, …, which the plan takes as given (the layers' mounts). */
+  readonly descriptors: readonly number[];
   /** Clients that are attached before the process starts, so that no byte is lost. */
   readonly attach: readonly AttachRequest[];
   /** Optional steps that failed, and what goes wrong later on in the supervisor (its log). */
@@ -24,30 +25,49 @@ export interface Launcher {
    * @throws LaunchError where a step fails: nothing of the container is left then but its cgroup directories.
    */
   launch(plan: LaunchPlan, options: LaunchOptions): Promise<Supervisor>;
-  close(): void;
+  /** Starts launchers that wait for the next plans, where `waiting` asks for some. Every launch does it too, at its end. */
+  prepare(): void;
+  close(): Promise<void>;
 }
 
-const EPIPE = 32;
+export interface LauncherOptions {
+  readonly launcherPath: string;
+  /** Launchers to start ahead of their plans; none without it. */
+  readonly waiting?: WaitingLaunchers;
+}
+
+const { EAGAIN, EPIPE } = constants.errno;
 
 /**
  * Reads the launcher once into a sealed file in memory: every launch runs exactly these bytes, and no container can write
  * to them through /proc/PID/exe (CVE-2019-5736).
  * @throws the file system's error where the launcher is missing (build it with `make -C packages/launcher`).
  */
-export function createLauncher(options: { readonly launcherPath: string }): Launcher {
-  const executable = createSealedMemfd('tsd-launch', readFileSync(options.launcherPath));
+export function createLauncher({ launcherPath, waiting }: LauncherOptions): Launcher {
+  const executable = createSealedMemfd('tsd-launch', readFileSync(launcherPath));
+  const pool = createLauncherPool(executable, waiting ?? null);
   return {
-    launch: (plan, launchOptions) => launch(executable, plan, launchOptions),
-    close: () => closeSync(executable),
+    async launch(plan, options) {
+      try {
+        return await launch(pool, plan, options);
+      } finally {
+        setImmediate(pool.refill);
+      }
+    },
+    prepare: pool.refill,
+    async close() {
+      await pool.close();
+      closeSync(executable);
+    },
   };
 }
 
-async function launch(executable: number, plan: LaunchPlan, options: LaunchOptions): Promise<Supervisor> {
+async function launch(pool: LauncherPool, plan: LaunchPlan, options: LaunchOptions): Promise<Supervisor> {
   const report = (failure: { step: number | null; errno: number; detail: string }): void =>
     options.onWarning?.({ ...failure, errnoName: errnoName(failure.errno) });
   let failed: LaunchError | null = null;
-  const { daemonEnd, pid } = startLauncher(executable, plan, options.descriptors);
-  const { connection, started } = followSupervisor(daemonEnd, {
+  const { control, forked } = givePlan(pool, plan, options.descriptors);
+  const { connection, started } = followSupervisor(control, {
     onWarning: report,
     onFailed: (failure) => {
       failed ??= new LaunchError(plan, failure);
@@ -72,36 +92,40 @@ async function launch(executable: number, plan: LaunchPlan, options: LaunchOptio
     const detail = `the launcher went away: ${error instanceof Error ? error.message : String(error)}`;
     throw new LaunchError(plan, { step: null, errno: EPIPE, detail });
   } finally {
-    // The launcher's first process only forks; it has ended long ago.
-    await reapProcess(pid);
+    await forked;
   }
 }
 
-/** Writes the plan into memory and starts the launcher on it. */
-function startLauncher(
-  executable: number,
-  plan: LaunchPlan,
-  slots: ReadonlyMap<Slot, number>,
-): { daemonEnd: number; pid: number } {
+/** Gives the plan to a launcher that waits, or to a new one where those that waited have died. */
+function givePlan(pool: LauncherPool, plan: LaunchPlan, descriptors: readonly number[]): LauncherProcess {
   const planDescriptor = createMemfd('tsd-plan');
-  const opened = [planDescriptor];
   try {
     const bytes = encodePlan(plan);
     for (let offset = 0; offset < bytes.length; ) offset += writeSync(planDescriptor, bytes, offset);
-    const [daemonEnd, launcherEnd] = createSocketPair();
-    opened.push(launcherEnd);
-    const descriptors = new Map([
-      [CONTROL_DESCRIPTOR, launcherEnd],
-      [PLAN_DESCRIPTOR, planDescriptor],
-    ]);
-    for (const [slot, descriptor] of slots) descriptors.set(FIRST_SLOT_DESCRIPTOR + slot, descriptor);
-    try {
-      return { daemonEnd, pid: spawnDescriptor(executable, ['tsd-launch'], descriptors) };
-    } catch (error) {
-      closeSync(daemonEnd);
-      throw error;
+    for (;;) {
+      const launcher = pool.take();
+      try {
+        sendPlan(launcher.control, planDescriptor, descriptors);
+        return launcher;
+      } catch (error) {
+        closeSync(launcher.control);
+        if (!(launcher.waited && error instanceof SystemCallError && error.errno === EPIPE)) throw error;
+      }
     }
   } finally {
-    for (const descriptor of opened) closeSync(descriptor);
+    closeSync(planDescriptor);
   }
+}
+
+function sendPlan(control: number, planDescriptor: number, descriptors: readonly number[]): void {
+  for (let first: Slot = 0; first < descriptors.length; first += DESCRIPTORS_PER_MESSAGE) {
+    const part = descriptors.slice(first, first + DESCRIPTORS_PER_MESSAGE);
+    sendFrame(control, part, encodeSlots(first, part.length));
+  }
+  sendFrame(control, [planDescriptor], encodePlanFrame());
+}
+
+/** These are the first few bytes in the socket's buffer, so there is room. */
+function sendFrame(control: number, descriptors: readonly number[], frame: Buffer): void {
+  if (sendDescriptors(control, descriptors, frame) !== frame.length) throw new SystemCallError('sendmsg', EAGAIN);
 }

@@ -5,10 +5,14 @@
 // biome-ignore lint/performance/noBarrelFile: the protocol is one seam with three ideas behind it
 export {
   type AttachFrame,
+  DESCRIPTORS_PER_MESSAGE,
   decodeStatus,
   encodeAttach,
+  encodePlanFrame,
+  encodePrepare,
   encodeResize,
   encodeSignal,
+  encodeSlots,
   encodeStart,
   encodeStatus,
   type SupervisorMessage,
@@ -20,7 +24,3 @@ export { decodeExitFile, decodeExitReport, EXIT_FILE_BYTES, type ExitReport, exi
 
 /** Where the launcher expects its end of the control stream. */
 export const CONTROL_DESCRIPTOR = 3;
-/** Where the launcher expects the plan. */
-export const PLAN_DESCRIPTOR = 4;
-/** Slot S is descriptor 64+S. */
-export const FIRST_SLOT_DESCRIPTOR = 64;

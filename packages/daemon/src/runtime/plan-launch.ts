@@ -8,7 +8,7 @@ import { oomCounterFile, planCgroups } from './plan-cgroup.ts';
 import { planCapabilities, planCredentials } from './plan-credentials.ts';
 import { planMasks } from './plan-masks.ts';
 import { planMounts } from './plan-mounts.ts';
-import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
+import { clonedNamespaces, resolveNamespaces, unsharedNamespaces } from './plan-namespaces.ts';
 import { containerHostname, planExec, planOomScore, planRlimits, workingDirectory } from './plan-process.ts';
 import { planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
 import { planSysctls } from './plan-sysctls.ts';
@@ -125,7 +125,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
     ...userNamespace.steps,
     ...planRootMount(context, userNamespace.slot),
     ...mounts.host,
-    ...(own.cgroup ? [{ op: 'unshare', side: 'container', namespaces: ['cgroup'] } satisfies Step] : []),
+    { op: 'unshare', side: 'container', namespaces: unsharedNamespaces(own) },
     { op: 'set-root-propagation', side: 'container', propagation: 'private' },
     // On top of the old root: the one directory that surely exists and can be reached.
     { op: 'attach-mount', side: 'container', slot: context.rootSlot, at: { path: '/' } },

@@ -39,11 +39,17 @@ export function resolveNamespaces(hostConfig: LaunchHostConfig): OwnNamespaces {
   };
 }
 
-/**
- * Namespaces for the `clone` step. The cgroup namespace is not among them: its root is the cgroup that the process is in
- * when it is made, and clone3(2) takes the parent's, so the child unshares it once it has entered its cgroups.
- */
+/** Namespaces for the `clone` step. */
 export function clonedNamespaces(own: OwnNamespaces): Namespace[] {
-  const order: readonly Namespace[] = ['user', 'mount', 'pid', 'ipc', 'uts', 'net'];
+  const order: readonly Namespace[] = ['user', 'pid', 'ipc', 'uts', 'net'];
+  return order.filter((namespace) => own[namespace]);
+}
+
+/**
+ * Namespaces that the child unshares, once it has entered its cgroups: the root of a cgroup namespace is the cgroup that the
+ * process is in, and a mount namespace that was copied early would keep the host's mounts busy in a launcher that waits.
+ */
+export function unsharedNamespaces(own: OwnNamespaces): Namespace[] {
+  const order: readonly Namespace[] = ['mount', 'cgroup'];
   return order.filter((namespace) => own[namespace]);
 }

@@ -1,0 +1,93 @@
+/**
+ * The launchers' processes. Some wait ahead of their plan, with the process of an ordinary container made already in its
+ * namespaces: that is a third of a launch, and a start need not wait for it.
+ */
+import { closeSync } from 'node:fs';
+import { sendBytes } from '../os/send-descriptor.ts';
+import { createSocketPair } from '../os/socket-pair.ts';
+import { reapProcess, spawnDescriptor } from '../os/spawn-launcher.ts';
+import type { HostFacts } from './host-facts.ts';
+import type { Namespace } from './launch-plan.ts';
+import { CONTROL_DESCRIPTOR, encodePrepare } from './launcher-protocol.ts';
+import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
+
+export interface LauncherProcess {
+  /** The daemon's end of the control stream; whoever takes the launcher closes it, which ends a launcher that has no plan. */
+  readonly control: number;
+  /** Resolves when the first process is reaped: it only forks (PROTOCOL.md, section 1). */
+  readonly forked: Promise<void>;
+  /** Whether it waited, and so may have died meanwhile. */
+  readonly waited: boolean;
+}
+
+export interface WaitingLaunchers {
+  readonly count: number;
+  /** What the process is made with ahead, null for none. A plan that wants another one gets it, only later. */
+  readonly namespaces: readonly Namespace[] | null;
+  /** Told when none could be started ahead. The next launch tries again, and fails with the reason. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Enough for starts in turn; many at once spawn their own. */
+const WAITING_COUNT = 2;
+
+/** What to prepare for an ordinary container. On version 2 its process is born in its cgroup, so it cannot be made ahead. */
+export function waitingLaunchers(
+  host: Pick<HostFacts, 'cgroups'>,
+  onError: WaitingLaunchers['onError'],
+): WaitingLaunchers {
+  const namespaces = host.cgroups?.version === 2 ? null : clonedNamespaces(resolveNamespaces({}));
+  return { count: WAITING_COUNT, namespaces, onError };
+}
+
+export interface LauncherPool {
+  /** One that waits, or a new one. @throws SystemCallError where none can be started. */
+  take(): LauncherProcess;
+  /** Starts those that are missing. */
+  refill(): void;
+  /** Ends those that wait. */
+  close(): Promise<void>;
+}
+
+/** @param executable a descriptor of the launcher's binary. */
+export function createLauncherPool(executable: number, ahead: WaitingLaunchers | null): LauncherPool {
+  const waiting: LauncherProcess[] = [];
+  let closed = false;
+
+  const spawn = (waited: boolean): LauncherProcess => {
+    const [control, launcherEnd] = createSocketPair();
+    try {
+      const pid = spawnDescriptor(executable, ['tsd-launch'], new Map([[CONTROL_DESCRIPTOR, launcherEnd]]));
+      const forked = reapProcess(pid);
+      // Whoever takes it awaits this; until then a rejection must not count as unhandled.
+      forked.catch(() => undefined);
+      return { control, forked, waited };
+    } catch (error) {
+      closeSync(control);
+      throw error;
+    } finally {
+      closeSync(launcherEnd);
+    }
+  };
+  return {
+    take: () => waiting.shift() ?? spawn(false),
+    refill() {
+      if (ahead === null || closed) return;
+      try {
+        while (waiting.length < ahead.count) {
+          const launcher = spawn(true);
+          waiting.push(launcher);
+          if (ahead.namespaces !== null) sendBytes(launcher.control, encodePrepare(ahead.namespaces));
+        }
+      } catch (error) {
+        ahead.onError(error);
+      }
+    },
+    async close() {
+      closed = true;
+      const ended = waiting.splice(0);
+      for (const { control } of ended) closeSync(control);
+      await Promise.all(ended.map(({ forked }) => forked));
+    },
+  };
+}
