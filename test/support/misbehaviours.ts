@@ -1,6 +1,5 @@
 /** What registries do wrong, for the hostile registry: each is about the reads whose URL holds `part`. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { gzipSync } from 'node:zlib';
 import {
   type Answer,
   answerTo,
@@ -130,30 +129,4 @@ export function pointsToItself(): Misbehaviour {
     const entry = { mediaType: INDEX_TYPE, digest, size: 300, platform };
     response.end(JSON.stringify({ schemaVersion: 2, mediaType: INDEX_TYPE, manifests: [entry] }));
   };
-}
-
-/** A layer of a few megabytes that unpacks to one file of gigabytes. */
-export function layerBomb(sizeGiB = 4): Buffer {
-  const header = Buffer.alloc(512);
-  header.write('bomb');
-  header.write('0000644\0', 100);
-  header.write('0000000\0', 108);
-  header.write('0000000\0', 116);
-  // Base-256: octal digits end at 8 GiB.
-  header.writeUInt8(0x80, 124);
-  header.writeBigUInt64BE(BigInt(sizeGiB) * 1024n ** 3n, 128);
-  header.write('00000000000\0', 136);
-  header.write('        ', 148);
-  header.write('0', 156);
-  header.write('ustar\x0000', 257);
-  const checksum = header.reduce((sum, byte) => sum + byte, 0);
-  header.write(`${checksum.toString(8).padStart(6, '0')}\0 `, 148);
-  // gzip members one after the other unpack as one stream.
-  const zeros = gzipSync(Buffer.alloc(64 * 1024 * 1024), { level: 1 });
-  const members = [
-    gzipSync(header),
-    ...Array.from({ length: sizeGiB * 16 }, () => zeros),
-    gzipSync(Buffer.alloc(1024)),
-  ];
-  return { compressed: Buffer.concat(members), diffId: digestOf(Buffer.from('never unpacked')) };
 }
