@@ -28,6 +28,8 @@ export type { StoredLayer } from './layer-ingest.ts';
 const INLINE_BYTES = 2 * 1024 * 1024;
 const INGEST_PREFIX = 'layer-ingest-';
 const REMOVED_PREFIX = 'layer-removed-';
+/** Directories of the layer compressor. */
+export const COMPRESS_PREFIX = 'layer-compress-';
 const ASIDE_SUFFIX = '.damaged';
 
 export interface LayerStoreOptions {
@@ -77,6 +79,8 @@ export interface LayerStore {
    * again or is removed, for they may be all there is of it. Does nothing where it is not there.
    */
   setAside(diffId: string): Promise<void>;
+  /** Undoes `setAside` where there is something aside and nothing has come in its place. */
+  bringBack(diffId: string): Promise<void>;
   /** Puts a finished, synchronised file in the place of the layer's image. The next mount sees it. */
   replaceImage(diffId: string, file: string): Promise<void>;
   /** Does nothing where the layer is not there. Mounts of it stay usable until they are closed. */
@@ -102,9 +106,9 @@ export function createLayerStore({
   const threads = createLayerIngestThreads();
   const removeListeners: ((diffId: string) => void)[] = [];
   const directory = (diffId: string): string => join(layersDirectory, digestHex(diffId));
+  const imagePath = (diffId: string): string => join(directory(diffId), EROFS_FILE);
   const aside = (diffId: string): string => `${directory(diffId)}${ASIDE_SUFFIX}`;
   const announceRemoval = (diffId: string): void => {
-  const imagePath = (diffId: string): string => join(directory(diffId), EROFS_FILE);
     for (const listener of removeListeners) listener(diffId);
   };
 
@@ -126,7 +130,7 @@ export function createLayerStore({
     await syncDirectory(layersDirectory);
     await rm(aside(diffId), { recursive: true, force: true });
   };
-  const moveAway = async (from: string, to: string): Promise<void> => {
+  const move = async (from: string, to: string): Promise<void> => {
     await rm(to, { recursive: true, force: true });
     try {
       await rename(from, to);
@@ -163,9 +167,9 @@ export function createLayerStore({
     },
     has: (diffId) => existsSync(directory(diffId)),
     tarPath: (diffId) => join(directory(diffId), TAR_FILE),
+    imagePath,
     files(diffId) {
       const erofsPath = imagePath(diffId);
-    imagePath,
       const indexed = layerImageMode(erofsPath) === 'index';
       if (indexed && imageMode === 'copy')
         throw new TsdError(
@@ -185,7 +189,10 @@ export function createLayerStore({
     async setAside(diffId) {
       if (!existsSync(directory(diffId))) return;
       announceRemoval(diffId);
-      await moveAway(directory(diffId), aside(diffId));
+      await move(directory(diffId), aside(diffId));
+    },
+    async bringBack(diffId) {
+      if (!existsSync(directory(diffId))) await move(aside(diffId), directory(diffId));
     },
     async replaceImage(diffId, file) {
       await rename(file, join(directory(diffId), EROFS_FILE));
@@ -199,7 +206,7 @@ export function createLayerStore({
       await prepare();
       // No directory of its own: a full disk has no room for one, and this is what makes some.
       const removed = join(tmp, `${REMOVED_PREFIX}${digestHex(diffId)}`);
-      await moveAway(directory(diffId), removed);
+      await move(directory(diffId), removed);
       await rm(removed, { recursive: true, force: true });
     },
     onRemove(listener) {
@@ -218,7 +225,7 @@ export function createLayerStore({
     async cleanLeftovers() {
       await prepare();
       for (const name of await readdir(tmp)) {
-        if (name.startsWith(INGEST_PREFIX) || name.startsWith(REMOVED_PREFIX))
+        if ([INGEST_PREFIX, REMOVED_PREFIX, COMPRESS_PREFIX].some((prefix) => name.startsWith(prefix)))
           await rm(join(tmp, name), { recursive: true, force: true });
       }
     },

@@ -73,7 +73,8 @@ export function layOutErofs(tree: LayerTree, placement: FilePlacement): ErofsLay
     for (const name of placer.directories.get(directory)?.names ?? []) {
       const child = directory.children?.get(name);
       if (child === undefined) continue;
-      if (child.ordinal >= 0) {
+      // An earlier layout of the same tree has left ordinals too.
+      if (inodes[child.ordinal] === child) {
         child.links++;
         continue;
       }
