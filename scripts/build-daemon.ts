@@ -13,8 +13,9 @@ cpSync(resolve(source, 'storage/migrations'), resolve(output, 'migrations'), { r
 await build({
   entryPoints: [
     { in: resolve(source, 'main.ts'), out: 'tsd' },
-    // A worker thread, found beside whoever starts it.
+    // Worker threads, found beside whoever starts them.
     { in: resolve(source, 'storage/layer-ingest-worker.ts'), out: 'layer-ingest-worker' },
+    { in: resolve(source, 'runtime/root-tree/root-tree-worker.ts'), out: 'root-tree-worker' },
   ],
   outdir: output,
   outExtension: { '.js': '.mjs' },

@@ -15,6 +15,7 @@ import { reconcileContainers } from './containers/reconcile.ts';
 import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
 import { createTrash } from './containers/trash.ts';
+import { containerArchiveRoutes } from './http/routes/container-archives.ts';
 import { containerRoutes } from './http/routes/containers.ts';
 import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { imageRoutes } from './http/routes/images.ts';
@@ -25,6 +26,7 @@ import { describeReconciledImages, reconcileImages } from './images/reconcile-im
 import { removeHiddenImages } from './images/remove-image.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
+import { freezeContainer, thawContainer } from './os/freeze-cgroup.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
 import { releaseFreeMemory } from './os/release-memory.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
@@ -35,6 +37,7 @@ import { waitingLaunchers } from './runtime/launcher-pool.ts';
 import { createLayerMounts } from './runtime/layer-mounts.ts';
 import { readFileInLayers } from './runtime/layered-root.ts';
 import { planLaunch } from './runtime/plan-launch.ts';
+import { createRootTrees } from './runtime/root-tree/root-trees.ts';
 
 import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
 import { createBlobStore } from './storage/blob-store.ts';
@@ -119,6 +122,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
         }),
       (app) => imageRoutes(app, { store: images, layerStore, imageUsers }),
       (app) => containerRoutes(app, containers),
+      (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
     ],
   });
@@ -186,6 +190,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
     images,
     imageReleased,
     layerMounts,
+    rootTrees: createRootTrees({ layerMounts }),
     launcher,
     planning,
     cgroups: {
@@ -193,6 +198,10 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
         if (cgroups !== null) await removeContainerCgroups(cgroups, id);
       },
       processes: (id) => (cgroups === null ? [] : containerProcesses(cgroups, id)),
+      freeze: async (id) => cgroups !== null && (await freezeContainer(cgroups, id)),
+      thaw: (id) => {
+        if (cgroups !== null) thawContainer(cgroups, id);
+      },
     },
     connectSupervisor,
     readExitFile,

@@ -48,6 +48,8 @@ export interface World {
   readonly processes: FakeProcess[];
   readonly log: { level: string; fields: object; message: string }[];
   readonly removedCgroups: string[];
+  /** Containers whose processes are stopped. */
+  readonly frozen: Set<string>;
   readonly releasedImages: string[];
   /** What the next launch does instead of starting a process. */
   failNextLaunch: { step: number; errno: number; detail: string } | Error | null;
@@ -82,6 +84,7 @@ export function createWorld(): World {
     processes: [],
     log: [],
     removedCgroups: [],
+    frozen: new Set(),
     releasedImages: [],
     failNextLaunch: null,
     imageConfig: { Cmd: ['sh'], Env: ['PATH=/bin'] },
@@ -158,6 +161,12 @@ export function createWorld(): World {
         get: (id) => (id === IMAGE_ID ? image() : null),
       },
       imageReleased: (id) => world.releasedImages.push(id),
+      // Archives need real layers: test/commit.test.ts.
+      rootTrees: {
+        async *stream() {
+          yield Buffer.alloc(1024);
+        },
+      },
       layerMounts: { acquire: () => ({ descriptors: [10, 11], release: () => undefined }) },
       launcher: { launch: async (plan, options) => launch(plan, options.attach, () => alive) },
       planning: {
@@ -173,6 +182,11 @@ export function createWorld(): World {
           world.removedCgroups.push(id);
         },
         processes: () => [process.pid],
+        freeze: async (id) => {
+          world.frozen.add(id);
+          return true;
+        },
+        thaw: (id) => void world.frozen.delete(id),
       },
       connectSupervisor: async (socket) => {
         await world.supervisorsAnswer;

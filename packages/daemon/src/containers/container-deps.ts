@@ -8,6 +8,7 @@ import type { Launcher } from '../runtime/launch.ts';
 import type { LaunchInput } from '../runtime/launch-input.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
 import type { LayerMounts } from '../runtime/layer-mounts.ts';
+import type { RootTrees } from '../runtime/root-tree/root-trees.ts';
 import type { SeccompRules } from '../runtime/seccomp-profile.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import type { HostConfig } from './container.ts';
@@ -28,6 +29,10 @@ export interface ContainerCgroups {
   remove(id: string): Promise<void>;
   /** Host pids, ascending. */
   processes(id: string): readonly number[];
+  /** Stops all processes; false where that cannot be done. */
+  freeze(id: string): Promise<boolean>;
+  /** Lets them go on; repeatable. */
+  thaw(id: string): void;
 }
 
 export interface Accounts {
@@ -61,6 +66,7 @@ export interface ContainerDeps {
   /** Told after a removal: an image that only this container kept may go. */
   readonly imageReleased: (imageId: string) => void;
   readonly layerMounts: Pick<LayerMounts, 'acquire'>;
+  readonly rootTrees: RootTrees;
   readonly launcher: Pick<Launcher, 'launch'>;
   readonly planning: LaunchPlanning;
   readonly cgroups: ContainerCgroups;

@@ -57,6 +57,8 @@ function makeRoots(roots: StateRoots): void {
 /** A failure here is one container's, never the daemon's. */
 async function reconcileOne(deps: ReconcileDeps, record: ContainerRecord, timeoutMs: number): Promise<void> {
   try {
+    // A commit was cut short: nothing else would let the container's processes go on.
+    if (record.status !== 'paused') deps.cgroups.thaw(record.id);
     if (record.status === 'removing') {
       await removeLocked(deps, record);
       return;
