@@ -58,18 +58,17 @@ interface Chunk {
 /**
  * The pieces of the gzip member, of about a chunk each at most. Holds a few chunks in memory, and leaves the file open.
  *
- * @param onBytes told how much of the file is in what was yielded
+ * @param onPlain given the file's bytes, in order, as they go into what is yielded
  * @throws TsdError `internal` when the file is shorter than `sizeBytes`
  */
 export async function* parallelGzip(
   file: FileHandle,
   sizeBytes: number,
   threads: GzipThreads,
-  onBytes: (bytes: number) => void = () => undefined,
+  onPlain: (piece: Buffer) => void = () => undefined,
 ): AsyncGenerator<Buffer, void, void> {
   const pending: Promise<Chunk>[] = [];
   let crc = 0;
-  let doneBytes = 0;
   let nextOffset = 0;
   yield HEADER;
   try {
@@ -85,9 +84,8 @@ export async function* parallelGzip(
       const chunk = await pending.shift();
       if (chunk === undefined) break;
       crc = crc32(chunk.plain, crc);
-      doneBytes += chunk.plain.length;
+      onPlain(chunk.plain);
       yield chunk.deflated;
-      onBytes(doneBytes);
     }
   } finally {
     // A consumer that stops early leaves reads under way.
