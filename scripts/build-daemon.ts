@@ -15,6 +15,7 @@ await build({
     { in: resolve(source, 'main.ts'), out: 'tsd' },
     // Worker threads, found beside whoever starts them.
     { in: resolve(source, 'storage/layer-ingest-worker.ts'), out: 'layer-ingest-worker' },
+    { in: resolve(source, 'storage/check-worker.ts'), out: 'check-worker' },
     { in: resolve(source, 'runtime/root-tree/root-tree-worker.ts'), out: 'root-tree-worker' },
   ],
   outdir: output,

@@ -8,9 +8,9 @@ import { errorAnswer } from './error-answer.ts';
  * Runs `work`, which emits messages. The first one sends the headers with status 200; an error before that gets its own
  * status, one after it goes into the stream as `errorDetail`. A client that has gone hears nothing more; `work` goes on.
  */
-export async function answerWithProgress(
+export async function answerWithProgress<Message extends object = ProgressMessage>(
   reply: FastifyReply,
-  work: (emit: (message: ProgressMessage) => void) => Promise<void>,
+  work: (emit: (message: Message) => void) => Promise<void>,
 ): Promise<FastifyReply> {
   let stream: PassThrough | null = null;
   const open = (): PassThrough => {
@@ -19,9 +19,9 @@ export async function answerWithProgress(
     reply.code(200).header('content-type', 'application/json').send(stream);
     return stream;
   };
-  const emit = (message: ProgressMessage): void => {
+  const emit = (message: Message | ProgressMessage): void => {
     const open_ = open();
-    if (!open_.destroyed) open_.write(`${JSON.stringify(message)}\r\n`);
+    if (!open_.destroyed) open_.write(`${goJson(message)}\r\n`);
   };
   try {
     await work(emit);
@@ -35,4 +35,9 @@ export async function answerWithProgress(
   }
   open().end();
   return reply;
+}
+
+/** Go's encoder writes these so that JSON can stand in HTML; bars are made of them. */
+function goJson(message: object): string {
+  return JSON.stringify(message).replace(/[<>&]/g, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
 }
