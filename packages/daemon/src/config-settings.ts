@@ -92,6 +92,22 @@ export const SETTINGS = {
     argument: 'KEY=VALUE',
     help: 'label of this engine, can be repeated',
   },
+  registryMirrors: {
+    key: 'registry-mirrors',
+    flag: 'registry-mirror',
+    variable: null,
+    type: 'list',
+    argument: 'URL',
+    help: 'mirror that is asked before Docker Hub, can be repeated',
+  },
+  insecureRegistries: {
+    key: 'insecure-registries',
+    flag: 'insecure-registry',
+    variable: null,
+    type: 'list',
+    argument: 'HOST[:PORT]|CIDR',
+    help: 'registry that may speak HTTP, or show any certificate, can be repeated',
+  },
   pidFile: {
     key: 'pidfile',
     flag: 'pidfile',
@@ -152,7 +168,7 @@ export function helpText(): string {
     'Options:',
     ...lines,
     '',
-    `Settings can also stand in ${DEFAULT_CONFIG_FILE}, under the long names (hosts, default-ulimits and labels are plural),`,
+    `Settings can also stand in ${DEFAULT_CONFIG_FILE}, under the long names (those that can be repeated are plural),`,
     'and most in variables: TSD_DATA_ROOT, TSD_EXEC_ROOT, TSD_HOST, TSD_GROUP, TSD_LOG_LEVEL, …',
     '',
   ].join('\n');

@@ -14,6 +14,7 @@ import {
   type Values,
 } from './config-settings.ts';
 import { readFlags, readJson, readVariables } from './config-sources.ts';
+import { parseInsecureRegistries, parseMirror } from './images/registry/registry-hosts.ts';
 import type { KernelVersion } from './runtime/layer-support.ts';
 
 export interface Config {
@@ -29,6 +30,10 @@ export interface Config {
   /** Cgroup under which containers live, relative to each controller's root; null for the default. */
   readonly cgroupParent: string | null;
   readonly defaultUlimits: readonly Ulimit[];
+  /** URLs of mirrors of Docker Hub. */
+  readonly registryMirrors: readonly string[];
+  /** Hosts and networks that may speak HTTP, besides loopback. */
+  readonly insecureRegistries: readonly string[];
   readonly pidFile: string;
   /** The launcher's binary; null for the one beside the daemon. */
   readonly launcherPath: string | null;
@@ -90,6 +95,8 @@ function build(values: Values, configFile: string): Config {
   if (cgroupParent?.split('/').includes('..')) {
     throw new TsdError('bad_parameter', `cgroup-parent: "${cgroupParent}" must not contain ".."`);
   }
+  const insecureRegistries = list(values.insecureRegistries);
+  parseInsecureRegistries(insecureRegistries);
   return deepFreeze({
     dataRoot,
     execRoot,
@@ -98,6 +105,8 @@ function build(values: Values, configFile: string): Config {
     logLevel: level,
     cgroupParent,
     defaultUlimits: list(values.defaultUlimits).map(parseUlimit),
+    registryMirrors: list(values.registryMirrors).map((mirror) => parseMirror(mirror).href),
+    insecureRegistries,
     pidFile: absolutePath(values, 'pidFile') ?? join(execRoot, 'tsd.pid'),
     launcherPath: absolutePath(values, 'launcher') ?? null,
     assumedKernel: parseKernel(text(values.assumedKernel)),

@@ -16,6 +16,8 @@ t.test('defaults', async (t) => {
     logLevel: 'info',
     cgroupParent: null,
     defaultUlimits: [],
+    registryMirrors: [],
+    insecureRegistries: [],
     pidFile: '/run/tsd/tsd.pid',
     launcherPath: null,
     assumedKernel: null,
@@ -36,6 +38,9 @@ t.test('flags', async (t) => {
     '--group=',
     '--default-ulimit',
     'nofile=1024:2048',
+    '--registry-mirror=https://mirror.example/hub',
+    '--insecure-registry=10.0.0.0/8',
+    '--insecure-registry=registry.lan:5000',
     '-D',
   ]);
   t.match(config, {
@@ -44,6 +49,8 @@ t.test('flags', async (t) => {
     sockets: ['/e/a.sock', '/e/b.sock'],
     group: '',
     defaultUlimits: [{ Name: 'nofile', Soft: 1024, Hard: 2048 }],
+    registryMirrors: ['https://mirror.example/hub/'],
+    insecureRegistries: ['10.0.0.0/8', 'registry.lan:5000'],
     logLevel: 'debug',
     pidFile: '/e/tsd.pid',
   });
@@ -78,6 +85,11 @@ t.test('refusals name the setting', async (t) => {
   refused(['--log-level', 'loud'], /log-level: invalid level "loud"/);
   refused(['--cgroup-parent', '/a/../b'], /cgroup-parent/);
   refused(['--label', 'x'], /labels: bad attribute format: x/);
+  refused(['--registry-mirror', 'mirror.example'], /invalid mirror: "mirror.example" is not a valid URI/);
+  refused(['--registry-mirror', 'ftp://x/'], /unsupported scheme "ftp"/);
+  refused(['--registry-mirror', 'https://user:secret@x/'], /username\/password not allowed in URI of x$/);
+  refused(['--insecure-registry', 'https://x'], /insecure registry https:\/\/x should not contain/);
+  refused(['--insecure-registry', '10.0.0.0/33'], /insecure registry 10.0.0.0\/33 is not valid/);
   refused(['--assume-kernel', 'six'], /assume-kernel: invalid version "six" \(write MAJOR.MINOR, like 6.1\)/);
   refused([], /directives don't match any configuration option: nope/, '{"nope":1}');
   refused([], /data-root must be a string/, '{"data-root":1}');

@@ -37,7 +37,13 @@ const server = await createServer({
   routes: [
     (app) =>
       systemRoutes(app, {
-        config: { dataRoot: directory, labels: ['rack=7'], logLevel: 'info' },
+        config: {
+          dataRoot: directory,
+          labels: ['rack=7'],
+          logLevel: 'info',
+          registryMirrors: ['https://mirror.example/'],
+          insecureRegistries: ['10.0.0.0/8', 'registry.lan:5000'],
+        },
         host,
         build: { version: '1.2.3', gitCommit: 'abc1234', builtAt: '2026-01-02T03:04:05Z' },
         launcherPath: '/usr/libexec/tsd-launch',
@@ -100,6 +106,11 @@ t.test('version and info have the shape that they declare', async (t) => {
     MemoryLimit: true,
     SwapLimit: false,
     DefaultRuntime: 'tsd',
+    RegistryConfig: {
+      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', '10.0.0.0/8'],
+      IndexConfigs: { 'docker.io': { Secure: true }, 'registry.lan:5000': { Secure: false } },
+      Mirrors: ['https://mirror.example/'],
+    },
     Driver: 'erofs',
     Labels: ['rack=7'],
     SecurityOptions: ['name=apparmor', 'name=seccomp,profile=builtin', 'name=userns', 'name=cgroupns'],

@@ -22,7 +22,7 @@ export interface ContainerCounts {
 }
 
 export interface SystemDeps {
-  readonly config: Pick<Config, 'dataRoot' | 'labels' | 'logLevel'>;
+  readonly config: Pick<Config, 'dataRoot' | 'labels' | 'logLevel' | 'registryMirrors' | 'insecureRegistries'>;
   readonly host: HostFacts;
   readonly build: BuildInfo;
   readonly launcherPath: string;
@@ -68,13 +68,7 @@ export function systemInfo(deps: SystemDeps, identity: Identity): SystemInfo {
     OSType: 'linux',
     Architecture: machine(),
     IndexServerAddress: 'https://index.docker.io/v1/',
-    RegistryConfig: {
-      AllowNondistributableArtifactsCIDRs: null,
-      AllowNondistributableArtifactsHostnames: null,
-      InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8'],
-      IndexConfigs: { 'docker.io': { Name: 'docker.io', Mirrors: [], Secure: true, Official: true } },
-      Mirrors: null,
-    },
+    RegistryConfig: registryConfig(config),
     NCPU: availableParallelism(),
     MemTotal: totalmem(),
     GenericResources: null,
@@ -182,4 +176,24 @@ function readText(path: string): string | null {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
     throw error;
   }
+}
+
+/** dockerd lists networks apart from hosts. */
+function registryConfig({
+  registryMirrors,
+  insecureRegistries,
+}: Pick<Config, 'registryMirrors' | 'insecureRegistries'>): SystemInfo['RegistryConfig'] {
+  const networks = insecureRegistries.filter((entry) => entry.includes('/'));
+  const hosts = insecureRegistries.filter((entry) => !entry.includes('/'));
+  const hub = { Name: 'docker.io', Mirrors: registryMirrors, Secure: true, Official: true };
+  return {
+    AllowNondistributableArtifactsCIDRs: null,
+    AllowNondistributableArtifactsHostnames: null,
+    InsecureRegistryCIDRs: ['::1/128', '127.0.0.0/8', ...networks],
+    IndexConfigs: Object.fromEntries([
+      ['docker.io', hub],
+      ...hosts.map((Name) => [Name, { Name, Mirrors: [], Secure: false, Official: false }]),
+    ]),
+    Mirrors: registryMirrors.length === 0 ? null : [...registryMirrors],
+  };
 }
