@@ -1,4 +1,4 @@
-/** Bundles the daemon into packages/daemon/dist/tsd.mjs. What brings a binary of its own stays in node_modules. */
+/** Bundles the daemon into packages/daemon/dist/tsd.mjs. What brings a binary of its own, or is seldom needed, stays in node_modules. */
 import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { build } from 'esbuild';
@@ -24,7 +24,8 @@ await build({
   platform: 'node',
   target: 'node24',
   format: 'esm',
-  external: ['koffi', 'better-sqlite3'],
+  // undici is read when a registry is first asked, and not before.
+  external: ['koffi', 'better-sqlite3', 'undici'],
   // Smaller sources are less memory for as long as the daemon runs.
   minifyWhitespace: true,
   minifySyntax: true,
