@@ -14,7 +14,7 @@ export type CommandGroup = 'Common commands' | 'Containers' | 'Images';
 export const COMMAND_GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
   image: 'Manage images',
-  system: 'Look at the daemon',
+  system: 'Look after the daemon',
 };
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -104,6 +104,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: 'Containers',
   },
   {
+    paths: ['diff', 'container diff'],
+    summary: "Inspect changes to files or directories on a container's filesystem",
+    group: 'Containers',
+  },
+  {
+    paths: ['export', 'container export'],
+    summary: "Export a container's filesystem as a tar archive",
+    group: 'Containers',
+  },
+  {
+    paths: ['commit', 'container commit'],
+    summary: "Create a new image from a container's changes",
+    group: 'Containers',
+  },
+  {
     paths: ['container prune'],
     summary: 'Remove all stopped containers',
     group: 'Containers',
@@ -148,24 +163,47 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Download an image from a registry',
     group: 'Images',
   },
+  {
+    paths: ['push', 'image push'],
+    summary: 'Upload an image to a registry',
+    group: 'Images',
+  },
+  {
+    paths: ['login'],
+    summary: 'Authenticate to a registry',
+    group: 'Images',
+  },
+  {
+    paths: ['logout'],
+    summary: 'Log out from a registry',
+    group: 'Images',
+  },
+  {
+    paths: ['search'],
+    summary: 'Search Docker Hub for images (not supported)',
+    group: 'Images',
+  },
+  {
+    paths: ['system df'],
+    summary: 'Show disk usage',
+    group: 'Images',
+  },
+  {
+    paths: ['system check'],
+    summary: 'Verify what the daemon keeps, and mend it',
+    group: 'Images',
+  },
 ];
 
 /** Commands of Docker that tsd does not have yet: they are answered with that instead of "unknown command". */
 export const COMMANDS_TO_COME: ReadonlySet<string> = new Set([
   'build',
-  'commit',
   'cp',
-  'diff',
   'events',
   'exec',
-  'export',
-  'login',
-  'logout',
   'network',
   'pause',
   'port',
-  'push',
-  'search',
   'stats',
   'unpause',
   'update',

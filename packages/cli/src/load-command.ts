@@ -20,6 +20,9 @@ const LOADERS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   rename: () => import('./commands/rename.ts'),
   inspect: () => import('./commands/inspect.ts'),
   top: () => import('./commands/top.ts'),
+  diff: () => import('./commands/diff.ts'),
+  export: () => import('./commands/export.ts'),
+  commit: () => import('./commands/commit.ts'),
   'container prune': () => import('./commands/container-prune.ts'),
   load: () => import('./commands/load.ts'),
   import: () => import('./commands/import.ts'),
@@ -29,6 +32,12 @@ const LOADERS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   history: () => import('./commands/history.ts'),
   'image prune': () => import('./commands/image-prune.ts'),
   pull: () => import('./commands/pull.ts'),
+  push: () => import('./commands/push.ts'),
+  login: () => import('./commands/login.ts'),
+  logout: () => import('./commands/logout.ts'),
+  search: () => import('./commands/search.ts'),
+  'system df': () => import('./commands/system-df.ts'),
+  'system check': () => import('./commands/system-check.ts'),
 };
 
 /** Loads a command's module. */

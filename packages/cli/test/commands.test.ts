@@ -312,6 +312,37 @@ t.test('load, import and save', async (t) => {
   t.match(await run('save', '-o', join(folder, 'no/such/x.tar'), 'a'), { exitCode: 1, stderr: /no such file or dir/ });
 });
 
+t.test('commit, export and diff', async (t) => {
+  const folder = t.testdir();
+  const daemon = await startFakeDaemon(t, {
+    routes: {
+      'POST /commit': json({ Id: 'sha256:abc' }, 201),
+      'GET /containers/web/export': (_request, response) => void response.writeHead(200).end('archive of web'),
+      'GET /containers/web/changes': json([
+        { Path: '/etc', Kind: 0 },
+        { Path: '/etc/new', Kind: 1 },
+        { Path: '/old', Kind: 2 },
+      ]),
+      'GET /containers/idle/changes': json(null),
+    },
+  });
+  const run = (...argv: string[]): ReturnType<typeof runInProcess> => runInProcess(['-H', daemon.host, ...argv]);
+  const committed = await run('commit', '-a', 'me', '-m', 'hi', '-c', 'CMD ["x"]', '-c', 'ENV A=b', 'web', 'app:1');
+  t.strictSame(committed, { exitCode: 0, stdout: 'sha256:abc\n', stderr: '' });
+  const query = (): string | undefined => daemon.requests.at(-1)?.query.toString();
+  t.equal(query(), 'author=me&changes=CMD+%5B%22x%22%5D&changes=ENV+A%3Db&comment=hi&container=web&repo=app%3A1');
+  for (const flag of ['--pause=false', '--no-pause']) {
+    await run('commit', flag, 'web');
+    t.equal(query(), 'container=web&pause=0');
+  }
+  t.match(await run('commit', 'web', 'No/Capitals'), { exitCode: 1, stderr: /repository name .*lowercase/ });
+  t.equal((await run('container', 'diff', 'web')).stdout, 'C /etc\nA /etc/new\nD /old\n');
+  t.equal((await run('diff', 'idle')).stdout, '');
+  t.equal((await run('export', 'web')).stdout, 'archive of web');
+  t.strictSame(await run('export', '-o', join(folder, 'out.tar'), 'web'), { exitCode: 0, stdout: '', stderr: '' });
+  t.equal(readFileSync(join(folder, 'out.tar'), 'utf8'), 'archive of web');
+});
+
 t.test('version and info', async (t) => {
   const version = {
     Platform: { Name: 'tsd' },
