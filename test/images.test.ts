@@ -219,7 +219,7 @@ t.test('statuses and texts of refusals', async (t) => {
     ['POST', '/images/nothing/tag?repo=x', 404, 'No such image: nothing:latest'],
     ['POST', '/images/nothing/tag', 400, /repo/],
     ['POST', '/images/create', 400, /fromSrc/],
-    ['POST', '/images/create?fromImage=alpine&tag=latest', 501, /pulling alpine/],
+    ['POST', '/images/create?fromImage=Alpine&tag=latest', 400, /must be lowercase/],
     ['POST', '/images/alpine/push', 501, /push/],
     ['GET', '/images/search?term=x', 501, /search/],
     ['DELETE', '/images/nothing', 404, 'No such image: nothing:latest'],

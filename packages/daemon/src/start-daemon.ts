@@ -18,11 +18,14 @@ import { createTrash } from './containers/trash.ts';
 import { containerArchiveRoutes } from './http/routes/container-archives.ts';
 import { containerRoutes } from './http/routes/containers.ts';
 import { diskUsageRoutes } from './http/routes/disk-usage.ts';
+import { distributionRoutes } from './http/routes/image-pull.ts';
 import { imageRoutes } from './http/routes/images.ts';
 import { systemRoutes } from './http/routes/system.ts';
 import { createServer } from './http/server.ts';
 import { createImageStore } from './images/image-store.ts';
+import { createLayerDownloads } from './images/layer-downloads.ts';
 import { describeReconciledImages, reconcileImages } from './images/reconcile-images.ts';
+import { lazyRegistryClient } from './images/registry/lazy-registry-client.ts';
 import { removeHiddenImages } from './images/remove-image.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
@@ -84,6 +87,13 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     blobStore,
     onLayerError: (digest, error) => log.error({ digest, err: error }, 'the files of a layer could not be removed'),
   });
+  const downloads = createLayerDownloads(layerStore);
+  const registry = lazyRegistryClient({
+    registryMirrors: config.registryMirrors,
+    insecureRegistries: config.insecureRegistries,
+    env: process.env,
+    userAgent: `tsd/${VERSION}`,
+  });
   const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
 
   const launcherPath = config.launcherPath ?? LAUNCHER;
@@ -120,7 +130,8 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
           containerCounts: () => countContainers(containers),
           imageCount: () => images.count(),
         }),
-      (app) => imageRoutes(app, { store: images, layerStore, imageUsers }),
+      (app) => imageRoutes(app, { store: images, layerStore, blobStore, imageUsers, downloads, registry }),
+      (app) => distributionRoutes(app, { registry }),
       (app) => containerRoutes(app, containers),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
@@ -140,7 +151,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       await containers.trash.idle();
       layerMounts.close();
       await launcher.close();
+      // What was cut off cleans up behind itself.
+      await images.layers.idle();
       await layerStore.close();
+      await registry.close();
       if (host.cgroups !== null) removeCgroupParent(host.cgroups);
       db.close();
       rmSync(config.pidFile, { force: true });

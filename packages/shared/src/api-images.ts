@@ -40,6 +40,12 @@ export const ImageTagQuerySchema = Type.Object({
 });
 export type ImageTagQuery = Static<typeof ImageTagQuerySchema>;
 
+export const ImagePushQuerySchema = Type.Object({
+  tag: Type.Optional(Type.String()),
+  platform: Type.Optional(Type.String()),
+});
+export type ImagePushQuery = Static<typeof ImagePushQuerySchema>;
+
 export const ImageDeleteQuerySchema = Type.Object({ force: Flag, noprune: Flag });
 export type ImageDeleteQuery = Static<typeof ImageDeleteQuerySchema>;
 
@@ -127,6 +133,15 @@ export const ImagePruneResultSchema = Type.Object({
 });
 export type ImagePruneResult = Static<typeof ImagePruneResultSchema>;
 
+/** OCI image-spec, "descriptor" and "image index". */
+export const DistributionInspectSchema = Type.Object({
+  Descriptor: Type.Object({ mediaType: Type.String(), digest: Type.String(), size: Type.Integer() }),
+  Platforms: Type.Array(
+    Type.Object({ architecture: Type.String(), os: Type.String(), variant: Type.Optional(Type.String()) }),
+  ),
+});
+export type DistributionInspect = Static<typeof DistributionInspectSchema>;
+
 /** One line of a load, import or pull stream (moby, pkg/jsonmessage). */
 export const ProgressMessageSchema = Type.Object({
   stream: Type.Optional(Type.String()),
@@ -135,7 +150,11 @@ export const ProgressMessageSchema = Type.Object({
   progressDetail: Type.Optional(
     Type.Object({ current: Type.Optional(Type.Integer()), total: Type.Optional(Type.Integer()) }),
   ),
+  /** The bar that `progressDetail` amounts to, drawn. */
+  progress: Type.Optional(Type.String()),
   error: Type.Optional(Type.String()),
   errorDetail: Type.Optional(Type.Object({ message: Type.String() })),
+  /** Of a push: what a tag is in the registry now. */
+  aux: Type.Optional(Type.Object({ Tag: Type.String(), Digest: Type.String(), Size: Type.Integer() })),
 });
 export type ProgressMessage = Static<typeof ProgressMessageSchema>;

@@ -12,6 +12,8 @@ export interface LayerGate {
    * removal, unless someone holds the gate: then it happens when the last one lets go.
    */
   discard(diffIds: Iterable<string>, blobs?: Iterable<string>): Promise<void>;
+  /** When nobody holds the gate and nothing is being removed. */
+  idle(): Promise<void>;
   /** Notes blobs that the next `discard` is to look at too. */
   doom(blobs: Iterable<string>): void;
 }
@@ -35,6 +37,7 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
     { files: deps.blobs, digests: new Set<string>() },
   ] as const;
   const hasCandidates = (): boolean => candidates.some(({ digests }) => digests.size > 0);
+  const idlers: (() => void)[] = [];
   let holders = 0;
   let removal: Promise<void> | null = null;
 
@@ -63,7 +66,9 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
     holders++;
     return () => {
       holders--;
-      if (holders === 0 && hasCandidates()) void startRemoval();
+      if (holders > 0) return;
+      if (hasCandidates()) void startRemoval();
+      for (const wake of idlers.splice(0)) wake();
     };
   };
 
@@ -82,6 +87,10 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
       }
     },
     doom,
+    async idle() {
+      while (holders > 0) await new Promise<void>((resolve) => idlers.push(resolve));
+      await removal;
+    },
     async discard(diffIds, blobs = []) {
       for (const diffId of diffIds) candidates[0].digests.add(diffId);
       doom(blobs);

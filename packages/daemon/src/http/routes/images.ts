@@ -32,6 +32,7 @@ import { listImages } from '../../images/list-images.ts';
 import { loadImage } from '../../images/load-image.ts';
 import { type Platform, parsePlatform } from '../../images/platform.ts';
 import { pruneImages } from '../../images/prune-images.ts';
+import type { PullImageDeps } from '../../images/pull-image.ts';
 import { removeImage } from '../../images/remove-image.ts';
 import { saveImages } from '../../images/save-images.ts';
 import { tagImage, targetReference } from '../../images/tag-image.ts';
@@ -41,8 +42,9 @@ import { uploadStream } from '../body-parsing.ts';
 import { answerWithBytes } from '../bytes-answer.ts';
 import { answerWithProgress } from '../progress-answer.ts';
 import { queryFlag, queryText } from '../query-values.ts';
+import { answerPull } from './image-pull.ts';
 
-export interface ImageRoutesDeps {
+export interface ImageRoutesDeps extends PullImageDeps {
   readonly store: ImageStore;
   readonly layerStore: LayerStore;
   readonly imageUsers: ImageUsers;
@@ -114,16 +116,13 @@ function registerUploads(app: FastifyInstance, deps: ImageRoutesDeps): void {
   app.post<{ Querystring: Static<typeof ImageCreateQuerySchema> }>(
     '/images/create',
     {
-      schema: describe('Imports a root file system', ProgressMessageSchema, { querystring: ImageCreateQuerySchema }),
+      schema: describe('Pulls an image, or imports a root file system', ProgressMessageSchema, {
+        querystring: ImageCreateQuerySchema,
+      }),
     },
     async (request, reply) => {
       const { query } = request;
-      if (query.fromImage) {
-        throw new TsdError(
-          'not_implemented',
-          `pulling ${query.fromImage} is not implemented by tsd yet: use load or import`,
-        );
-      }
+      if (query.fromImage) return answerPull(deps, request, reply);
       if (query.fromSrc !== '-') {
         throw query.fromSrc
           ? new TsdError(
@@ -211,9 +210,6 @@ function registerChanges(app: FastifyInstance, deps: ImageRoutesDeps): void {
       return { ImagesDeleted: items.length > 0 ? items : null, SpaceReclaimed: reclaimedBytes };
     },
   );
-  app.post('/images/:name/push', { schema: { hide: true } }, async () => {
-    throw new TsdError('not_implemented', 'pushing to a registry is not implemented by tsd yet: use save');
-  });
 }
 
 function describe(summary: string, answer: unknown, parts: object): object {

@@ -1,0 +1,131 @@
+/**
+ * Layers on their way from registries: a few at a time, and each once, however many pulls want it. A download goes on as long
+ * as somebody waits for it.
+ */
+import { TsdError } from '@tsd/shared/errors';
+import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
+import type { BlobDescriptor, RemoteRepository } from './registry/remote-repository.ts';
+import { createSlots } from './slots.ts';
+
+/** As dockerd's --max-concurrent-downloads. */
+const MAX_CONCURRENT_DOWNLOADS = 3;
+
+export type DownloadPhase =
+  /** Others come first. */
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'downloading'; readonly currentBytes: number }
+  /** All bytes are here; they are checked and written to the end. */
+  | { readonly kind: 'downloaded' };
+
+export interface WantedLayer {
+  readonly remote: Pick<RemoteRepository, 'name' | 'openBlob'>;
+  readonly blob: BlobDescriptor;
+  /** What it must turn out to be. */
+  readonly diffId: string;
+}
+
+export interface LayerDownloads {
+  /**
+   * Brings a layer into the layer store, its compressed form into the blob store, and resolves when both are there. To be
+   * called within `layers.hold`: nothing refers to them yet.
+   * @throws TsdError, naming the layer; the signal's reason when it aborts. The download has ended then, unless others want it.
+   */
+  fetch(wanted: WantedLayer, onPhase: (phase: DownloadPhase) => void, signal: AbortSignal): Promise<StoredLayer>;
+}
+
+interface Download {
+  readonly watchers: Set<(phase: DownloadPhase) => void>;
+  readonly abort: AbortController;
+  readonly result: Promise<StoredLayer>;
+  phase: DownloadPhase | null;
+}
+
+export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): LayerDownloads {
+  const slots = createSlots(MAX_CONCURRENT_DOWNLOADS);
+  const downloads = new Map<string, Download>();
+
+  const start = (key: string, wanted: WantedLayer): Download => {
+    const abort = new AbortController();
+    const watchers: Download['watchers'] = new Set();
+    const tell = (phase: DownloadPhase): void => {
+      download.phase = phase;
+      for (const watcher of watchers) watcher(phase);
+    };
+    const download: Download = {
+      watchers,
+      abort,
+      phase: null,
+      result: run(wanted, abort.signal, tell).finally(() => {
+        if (downloads.get(key) === download) downloads.delete(key);
+      }),
+    };
+    // Whoever waits sees it; after an abort nobody does.
+    download.result.catch(() => undefined);
+    return download;
+  };
+
+  const run = async (
+    wanted: WantedLayer,
+    signal: AbortSignal,
+    tell: (phase: DownloadPhase) => void,
+  ): Promise<StoredLayer> => {
+    // Watchers join first.
+    await null;
+    if (slots.areTaken()) tell({ kind: 'waiting' });
+    const leave = await slots.enter(signal);
+    try {
+      return await ingest(layerStore, wanted, signal, tell);
+    } finally {
+      leave();
+    }
+  };
+
+  return {
+    async fetch(wanted, onPhase, signal) {
+      signal.throwIfAborted();
+      const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId}`;
+      const download = downloads.get(key) ?? start(key, wanted);
+      downloads.set(key, download);
+      if (download.phase !== null) onPhase(download.phase);
+      download.watchers.add(onPhase);
+      const aborted = Promise.withResolvers<never>();
+      const onAbort = (): void => aborted.reject(signal.reason);
+      signal.addEventListener('abort', onAbort);
+      try {
+        return await Promise.race([download.result, aborted.promise]);
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+        download.watchers.delete(onPhase);
+        if (download.watchers.size === 0) {
+          // A later pull begins anew.
+          if (downloads.get(key) === download) downloads.delete(key);
+          download.abort.abort(signal.reason);
+          await download.result.catch(() => undefined);
+        }
+      }
+    },
+  };
+}
+
+async function ingest(
+  layerStore: Pick<LayerStore, 'ingest'>,
+  { remote, blob, diffId }: WantedLayer,
+  signal: AbortSignal,
+  tell: (phase: DownloadPhase) => void,
+): Promise<StoredLayer> {
+  const chunks = async function* (): AsyncGenerator<Uint8Array> {
+    const onBytes = (currentBytes: number): void => tell({ kind: 'downloading', currentBytes });
+    yield* remote.openBlob(blob, { signal, onBytes });
+    tell({ kind: 'downloaded' });
+  };
+  try {
+    return await layerStore.ingest(chunks(), {
+      expectedDigest: blob.digest,
+      expectedDiffId: diffId,
+      keepCompressed: true,
+    });
+  } catch (error) {
+    if (signal.aborted || !(error instanceof TsdError)) throw error;
+    throw new TsdError(error.code, `failed to register layer ${blob.digest}: ${error.message}`, { cause: error });
+  }
+}

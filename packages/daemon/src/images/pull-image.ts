@@ -1,0 +1,205 @@
+/** `docker pull`: an image by tag or digest, or every tag of a repository. moby, distribution/pull_v2.go. */
+import { TsdError } from '@tsd/shared/errors';
+import {
+  canonicalName,
+  familiarName,
+  familiarString,
+  type ImageReference,
+  repositoryName,
+} from '@tsd/shared/image-reference';
+import type { BlobStore } from '../storage/blob-store.ts';
+import type { CompressedForm } from './compressed-forms.ts';
+import { parseImageConfig, requireRunnableOs } from './image-config.ts';
+import type { ImageStore } from './image-store.ts';
+import type { LayerDownloads } from './layer-downloads.ts';
+import { type LayerRecord, layerRecord } from './layer-records.ts';
+import { MAX_JSON_BYTES } from './parse-json.ts';
+import { formatPlatform, type Platform, platformMatches } from './platform.ts';
+import { resolveManifest } from './pull-manifest.ts';
+import type { PullReport } from './pull-report.ts';
+import type { ImageManifest } from './registry/manifest.ts';
+import type {
+  BlobDescriptor,
+  RegistryClient,
+  RegistryCredentials,
+  RemoteRepository,
+} from './registry/remote-repository.ts';
+
+export interface PullImageDeps {
+  readonly store: ImageStore;
+  readonly blobStore: Pick<BlobStore, 'has'>;
+  readonly downloads: LayerDownloads;
+  /** Loaded when something is pulled. */
+  readonly registry: () => Promise<RegistryClient>;
+}
+
+export interface PullRequest {
+  /** With a tag or a digest; with neither of them, every tag. */
+  readonly reference: ImageReference;
+  readonly platform?: Platform | undefined;
+  readonly credentials: RegistryCredentials | null;
+}
+
+/**
+ * Brings images here. What fails or is cancelled leaves nothing of the image at hand.
+ *
+ * @throws TsdError as {@link RemoteRepository}; `bad_parameter` for content that cannot be accepted; `insufficient_storage`;
+ *   the signal's reason.
+ */
+export async function pullImage(
+  deps: PullImageDeps,
+  { reference, platform, credentials }: PullRequest,
+  report: PullReport,
+  signal: AbortSignal,
+): Promise<void> {
+  const remote = (await deps.registry()).repository(reference, credentials);
+  const isOne = reference.tag !== undefined || reference.digest !== undefined;
+  const references = isOne ? [reference] : (await remote.listTags(signal)).map((tag) => ({ ...reference, tag }));
+  let isNew = false;
+  for (const one of references) {
+    if (await pullOne(deps, remote, { reference: one, platform, credentials }, report, signal)) isNew = true;
+  }
+  report.done(familiarString(reference), isNew);
+}
+
+/** Whether the name means another image now than before. */
+async function pullOne(
+  deps: PullImageDeps,
+  remote: RemoteRepository,
+  { reference, platform }: PullRequest,
+  report: PullReport,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { store } = deps;
+  const what = familiarString(reference);
+  const tagOrDigest = reference.digest ?? reference.tag ?? '';
+  const top = await remote.getManifest(tagOrDigest, signal);
+  report.begin(tagOrDigest, familiarName(reference));
+  const { documents, manifest } = await resolveManifest(remote, top, { what, platform, signal });
+  const brought: BlobDescriptor[] = [];
+  let diffIds: readonly string[] = [];
+  try {
+    return await store.layers.hold(async () => {
+      const configBytes = await readConfig(deps, remote, manifest.config, signal);
+      const config = parseImageConfig(configBytes);
+      requireRunnableOs(config);
+      diffIds = config.rootfs.diff_ids;
+      if (diffIds.length !== manifest.layers.length) {
+        throw new TsdError(
+          'bad_parameter',
+          `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
+        );
+      }
+      const wanted = { manifest, diffIds, brought };
+      const layers = await bringLayers(deps, remote, wanted, report, signal);
+      signal.throwIfAborted();
+      report.digest(top.digest);
+      const isNew = !store
+        .references(manifest.config.digest)
+        .some((known) => canonicalName(known) === canonicalName(reference));
+      store.add([
+        {
+          configBytes,
+          layers,
+          layerDigests: verifiedForms(deps, wanted),
+          source: { repository: repositoryName(reference), manifests: documents, digest: top.digest },
+          tags: reference.digest === undefined ? [reference] : [],
+        },
+      ]);
+      if (platform !== undefined && !platformMatches(platform, config)) {
+        report.warn(
+          `image with reference ${what} was found but does not match the specified platform: ` +
+            `wanted ${formatPlatform(platform)}, actual: ${formatPlatform(config)}`,
+        );
+      }
+      return isNew;
+    });
+  } finally {
+    await store.layers.discard(
+      diffIds,
+      brought.map(({ digest }) => digest),
+    );
+  }
+}
+
+/** The image's own where it is here already. */
+async function readConfig(
+  { store }: Pick<PullImageDeps, 'store'>,
+  remote: RemoteRepository,
+  config: BlobDescriptor,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  return store.get(config.digest)?.configBytes ?? (await remote.readBlob(config, { signal, maxBytes: MAX_JSON_BYTES }));
+}
+
+interface WantedLayers {
+  readonly manifest: ImageManifest;
+  readonly diffIds: readonly string[];
+  /** Told of each layer that is fetched, before anything can fail. */
+  readonly brought: BlobDescriptor[];
+}
+
+/** The image's layers, lowest first: those that are here already, and the others fetched. */
+async function bringLayers(
+  { store, downloads }: PullImageDeps,
+  remote: RemoteRepository,
+  { manifest, diffIds, brought }: WantedLayers,
+  report: PullReport,
+  signal: AbortSignal,
+): Promise<LayerRecord[]> {
+  const failed = new AbortController();
+  const either = AbortSignal.any([signal, failed.signal]);
+  const wanted = manifest.layers.map((blob, index) => ({ blob, diffId: diffIds[index] ?? '' }));
+  const stored = new Map(wanted.map(({ blob, diffId }) => [blob.digest, storedLayer(store, blob.digest, diffId)]));
+  // Docker says nothing about the layers of an image that is here.
+  const isSilent = store.get(manifest.config.digest) !== null && ![...stored.values()].includes(null);
+  const fetched = new Map<string, Promise<LayerRecord>>();
+  for (const { blob, diffId } of wanted) {
+    const layer = stored.get(blob.digest) ?? null;
+    if (fetched.has(blob.digest)) continue;
+    if (layer !== null) {
+      if (!isSilent) report.layer(blob).exists();
+      fetched.set(blob.digest, Promise.resolve(layer));
+      continue;
+    }
+    brought.push(blob);
+    const layerReport = report.layer(blob);
+    layerReport.begin();
+    const arrival = downloads.fetch({ remote, blob, diffId }, layerReport.phase, either).then((arrived) => {
+      layerReport.complete();
+      return layerRecord(arrived);
+    });
+    arrival.catch((error: unknown) => failed.abort(error));
+    fetched.set(blob.digest, arrival);
+  }
+  // Nothing of the pull goes on after it has failed.
+  await Promise.allSettled(fetched.values());
+  either.throwIfAborted();
+  return Promise.all(wanted.map(({ blob }) => fetched.get(blob.digest) as Promise<LayerRecord>));
+}
+
+/** The layer, if it is here: known by its digest, or by what it must turn out to be. */
+function storedLayer(store: ImageStore, digest: string, diffId: string): LayerRecord | null {
+  const layer = store.findLayer(digest) ?? store.findLayer(diffId);
+  // The digest is that of another layer: the download will say so.
+  return layer?.diffId === diffId ? layer : null;
+}
+
+/**
+ * The compressed forms that are known to be what the configuration says: those that came now, and those of layers that were
+ * here whose digest had been verified at that time.
+ */
+function verifiedForms(
+  { store, blobStore }: Pick<PullImageDeps, 'store' | 'blobStore'>,
+  { manifest, diffIds, brought }: WantedLayers,
+): CompressedForm[] {
+  const isVerified = (digest: string, diffId: string): boolean =>
+    digest === diffId ||
+    brought.some((blob) => blob.digest === digest) ||
+    store.compressedForms(diffId).some((form) => form.digest === digest);
+  return manifest.layers.flatMap(({ digest, mediaType, sizeBytes }, index) => {
+    const diffId = diffIds[index] ?? '';
+    if (!isVerified(digest, diffId)) return [];
+    return [{ digest, diffId, mediaType, sizeBytes, kept: blobStore.has(digest) }];
+  });
+}
