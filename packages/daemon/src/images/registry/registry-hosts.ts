@@ -29,10 +29,8 @@ export function domainOfServerAddress(address: string): string {
     return DOCKER_HUB_DOMAIN;
   }
   if (!isHost(host)) {
-    throw new TsdError(
-      'bad_parameter',
-      `serveraddress: invalid registry address ${JSON.stringify(address)} (HOST[:PORT])`,
-    );
+    // Not the text itself: it may hold a password.
+    throw new TsdError('bad_parameter', 'serveraddress: invalid registry address (expected HOST[:PORT])');
   }
   return host;
 }
