@@ -5,6 +5,7 @@ import { hostname as hostName } from 'node:os';
 import type { ContainerCreateBody, ContainerCreateResponse } from '@tsd/shared/api-containers';
 import { parseContainerName } from '@tsd/shared/container-name';
 import { TsdError } from '@tsd/shared/errors';
+import { requireSound } from '../images/image.ts';
 import { requireRunnableOs } from '../images/image-config.ts';
 import { formatPlatform, HOST_PLATFORM, type Platform, parsePlatform } from '../images/platform.ts';
 import { checkHostConfig } from './check-host-config.ts';
@@ -42,6 +43,7 @@ export function createContainer(
   const imageReference = body.Image ?? '';
   if (imageReference === '') throw new TsdError('bad_parameter', 'Image: the name of an image is needed');
   const image = deps.images.resolve(imageReference);
+  requireSound(image);
   requireRunnableOs(image.config);
   if (platform) checkPlatform(imageReference, image.config, parsePlatform(platform));
 

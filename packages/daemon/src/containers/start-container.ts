@@ -4,6 +4,7 @@
  */
 import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
+import { requireSound } from '../images/image.ts';
 import { processStartTicks } from '../os/process-stat.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
@@ -58,6 +59,7 @@ export async function startLocked(
   try {
     const image = deps.images.get(record.imageId);
     if (image === null) throw new TsdError('not_found', `No such image: ${record.imageReference}`);
+    requireSound(image);
     lease = deps.layerMounts.acquire(image.diffIds);
     const accounts = deps.planning.readAccounts(lease.descriptors, files.upper);
     makeStartFiles(record, files);
