@@ -19,6 +19,7 @@ import { containerArchiveRoutes } from './http/routes/container-archives.ts';
 import { containerRoutes } from './http/routes/containers.ts';
 import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { distributionRoutes } from './http/routes/image-pull.ts';
+import { imagePushRoutes } from './http/routes/image-push.ts';
 import { imageRoutes } from './http/routes/images.ts';
 import { systemRoutes } from './http/routes/system.ts';
 import { createServer } from './http/server.ts';
@@ -45,6 +46,7 @@ import { createRootTrees } from './runtime/root-tree/root-trees.ts';
 import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
 import { createBlobStore } from './storage/blob-store.ts';
 import { openDatabase } from './storage/database.ts';
+import { createLayerCompressor } from './storage/layer-compressor.ts';
 import { createLayerStore } from './storage/layer-store.ts';
 import { VERSION } from './version.ts';
 
@@ -88,6 +90,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     onLayerError: (digest, error) => log.error({ digest, err: error }, 'the files of a layer could not be removed'),
   });
   const downloads = createLayerDownloads(layerStore);
+  const compressor = createLayerCompressor({ layerStore, blobStore, tmp: join(dataRoot, 'tmp') });
   const registry = lazyRegistryClient({
     registryMirrors: config.registryMirrors,
     insecureRegistries: config.insecureRegistries,
@@ -132,6 +135,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
         }),
       (app) => imageRoutes(app, { store: images, layerStore, blobStore, imageUsers, downloads, registry }),
       (app) => distributionRoutes(app, { registry }),
+      (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry }),
       (app) => containerRoutes(app, containers),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
