@@ -22,6 +22,7 @@ import { distributionRoutes } from './http/routes/image-pull.ts';
 import { imagePushRoutes } from './http/routes/image-push.ts';
 import { imageRoutes } from './http/routes/images.ts';
 import { systemRoutes } from './http/routes/system.ts';
+import { systemCheckRoutes } from './http/routes/system-check.ts';
 import { createServer } from './http/server.ts';
 import { createImageStore } from './images/image-store.ts';
 import { createLayerDownloads } from './images/layer-downloads.ts';
@@ -138,6 +139,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry }),
       (app) => containerRoutes(app, containers),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
+      (app) => systemCheckRoutes(app, { db, store: images, layerStore, blobStore, registry, imageUsers }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
     ],
   });

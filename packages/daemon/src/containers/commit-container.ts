@@ -3,7 +3,7 @@ import type { ContainerConfig as ContainerConfigBody } from '@tsd/shared/api-con
 import { TsdError } from '@tsd/shared/errors';
 import { commitImage, mergeRunConfig } from '../images/commit-image.ts';
 import { applyConfigChanges } from '../images/config-changes.ts';
-import type { Image } from '../images/image.ts';
+import { type Image, requireSound } from '../images/image.ts';
 import type { ImageRunConfig } from '../images/image-config.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import { targetReference } from '../images/tag-image.ts';
@@ -71,8 +71,9 @@ export async function commitContainer(deps: CommitDeps, reference: string, optio
 
 function imageOf({ imageStore }: Pick<CommitDeps, 'imageStore'>, { id, imageId }: ContainerRecord): Image {
   const image = imageStore.get(imageId);
-  if (image !== null) return image;
-  throw new TsdError('not_found', `No such image: ${imageId}, which container ${id} was made from`);
+  if (image === null) throw new TsdError('not_found', `No such image: ${imageId}, which container ${id} was made from`);
+  requireSound(image);
+  return image;
 }
 
 /** Docker commits a container that cannot be paused all the same; so does tsd, and says so in its log. */

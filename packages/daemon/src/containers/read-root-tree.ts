@@ -1,5 +1,6 @@
 /** `docker export` and `docker diff`: streams of bytes from a container's root file system, which may be running. */
 import { TsdError } from '@tsd/shared/errors';
+import { requireSound } from '../images/image.ts';
 import type { RootTreeJobKind } from '../runtime/root-tree/root-tree-job.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerRootTree } from './container-root-tree.ts';
@@ -21,6 +22,7 @@ export async function* readRootTree(
   const record = deps.store.lookup(reference);
   const image = deps.images.get(record.imageId);
   if (image === null) throw new TsdError('not_found', `No such image: ${record.imageId}`);
+  requireSound(image);
   for await (const piece of deps.rootTrees.stream(containerRootTree(deps, record, image), kind)) {
     yield piece;
     // From its removal on the container's files vanish, and an archive would end early as if it were complete.

@@ -94,7 +94,10 @@ export async function checkLayer(
     // The tar is right, and this tsd would not take it in: no reason to lose what an earlier one made of it.
     if (tar === null && remade === false) return run.problem(found, unmended('left as it is'));
     // First the mark: boot takes images without layers for half removed, unless they are marked.
-    for (const imageId of imageIds) store.setBroken(imageId, reason);
+    for (const imageId of imageIds) {
+      if (store.get(imageId)?.broken === null) run.markedImages.add(imageId);
+      store.setBroken(imageId, reason);
+    }
     await layerStore.setAside(diffId);
     const reasons: readonly string[] = typeof remade === 'string' ? [remade] : [];
     const restored = tar === null ? { reasons } : await restoreLayer(deps, diffId, imageIds, run.signal);

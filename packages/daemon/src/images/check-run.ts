@@ -15,6 +15,8 @@ export class CheckRun {
   readonly signal: AbortSignal;
   /** Why images cannot be used, as far as this check has seen. */
   readonly faultyImages = new Map<string, string>();
+  /** Images that this check has marked as broken, for as long as it takes to mend them. */
+  readonly markedImages = new Set<string>();
   /** Layers that are right now. */
   readonly soundLayers = new Set<string>();
   private readonly emit: (message: CheckMessage) => void;

@@ -123,6 +123,7 @@ function markImages(deps: CheckSystemDeps, run: CheckRun): string[] {
       if (run.repair && broken === null) store.setBroken(id, fault);
     } else if (broken !== null && store.imageLayers(id).every(({ diffId }) => run.soundLayers.has(diffId))) {
       if (run.repair) store.setBroken(id, null);
+      if (run.markedImages.has(id)) continue;
       const problem = `it is marked as broken, but all of it is there: ${broken}`;
       run.problem({ kind: 'image', id, problem }, run.repair ? mended('the mark is taken away') : null);
     }
