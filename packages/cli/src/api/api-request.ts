@@ -14,6 +14,7 @@ export interface ApiRequest {
   /** Sent in chunks, as it comes. A chunk is done with when the next one is asked for. */
   readonly stream?: AsyncIterable<Uint8Array>;
   readonly contentType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /**
@@ -29,6 +30,7 @@ export function segment(text: string): string {
 export function encodeHead(request: ApiRequest, upgrade: boolean, payloadBytes: number | undefined): Buffer {
   const lines = [`${request.method} ${request.path}${encodeQuery(request.query)} HTTP/1.1`, 'Host: tsd'];
   lines.push('User-Agent: tsdctl');
+  for (const [name, value] of Object.entries(request.headers ?? {})) lines.push(`${name}: ${value}`);
   if (upgrade) lines.push('Connection: Upgrade', 'Upgrade: tcp');
   if (payloadBytes !== undefined) {
     lines.push('Content-Type: application/json', `Content-Length: ${payloadBytes}`);

@@ -32,3 +32,10 @@ export const FORCE_FLAG: FlagSpec = {
   type: 'bool',
   help: 'Do not prompt for confirmation',
 };
+
+export const DISABLE_CONTENT_TRUST_FLAG: FlagSpec = {
+  name: 'disable-content-trust',
+  type: 'bool',
+  default: true,
+  help: 'Skip image verification (without effect) (default true)',
+};

@@ -1,4 +1,5 @@
 /** The flags of `run` and `create` that describe the container: names, letters and meanings are Docker's. */
+import { DISABLE_CONTENT_TRUST_FLAG } from './common-flags.ts';
 import type { FlagSpec } from './flag-spec.ts';
 
 const PROCESS: readonly FlagSpec[] = group('Process', [
@@ -156,12 +157,7 @@ const IMAGE: readonly FlagSpec[] = group('Image', [
   },
   { name: 'platform', type: 'string', help: 'Set platform if server is multi-platform capable' },
   { name: 'quiet', short: 'q', type: 'bool', help: 'Suppress the pull output' },
-  {
-    name: 'disable-content-trust',
-    type: 'bool',
-    default: true,
-    help: 'Skip image verification (without effect) (default true)',
-  },
+  DISABLE_CONTENT_TRUST_FLAG,
 ]);
 
 /** Everything that `run` and `create` share. */

@@ -1,55 +1,43 @@
-/** The messages that load, import and pull answer with, one JSON object after the other (Docker's jsonmessage). */
+/** The messages that load, import, pull and push answer with, one JSON object after the other (Docker's jsonmessage). */
 import type { ProgressMessage } from '@tsd/shared/api-images';
 import type { ApiResponse } from '../api/exchange.ts';
 import { CliError } from '../cli-error.ts';
 import type { Output } from './output.ts';
+import { createProgressDisplay } from './progress-display.ts';
 
 export interface ProgressOptions {
   readonly output: Output;
   /** Shows only errors. */
   readonly quiet?: boolean;
-  /** Called for every message that is not an error instead of showing it. */
-  readonly onMessage?: (message: ProgressMessage) => void;
 }
 
 /** Shows the messages as they come. Throws CliError for an error among them. */
 export async function showProgress(response: ApiResponse, options: ProgressOptions): Promise<void> {
-  for await (const message of jsonMessages(response)) {
+  const show = createProgressDisplay(options.output);
+  for await (const message of jsonMessages<ProgressMessage>(response)) {
     const error = message.errorDetail?.message ?? message.error;
     if (error !== undefined) throw new CliError(error);
-    if (options.onMessage !== undefined) options.onMessage(message);
-    else if (options.quiet !== true) showMessage(message, options.output);
+    // `aux` is for programs.
+    if (options.quiet !== true && !('aux' in message)) show(message);
   }
-}
-
-function showMessage(message: ProgressMessage, output: Output): void {
-  if (message.stream !== undefined) {
-    output.write(message.stream);
-    return;
-  }
-  if (message.status === undefined) return;
-  // A line for every step; the counters in between are for terminals only and are shown by the caller's bar.
-  const { progressDetail } = message;
-  if (progressDetail?.current !== undefined && progressDetail.current > 0) return;
-  output.write(message.id === undefined ? `${message.status}\n` : `${message.id}: ${message.status}\n`);
 }
 
 /** Splits the body into objects: one a line, or without anything in between. */
-export async function* jsonMessages(response: ApiResponse): AsyncGenerator<ProgressMessage, void, undefined> {
+export async function* jsonMessages<Message>(response: ApiResponse): AsyncGenerator<Message, void, undefined> {
   let pending = '';
   const decoder = new TextDecoder();
   for await (const chunk of response.chunks()) {
     pending += decoder.decode(chunk, { stream: true });
     const lines = pending.split('\n');
     pending = lines.pop() ?? '';
-    for (const line of lines) if (line.trim() !== '') yield parseMessage(line);
+    for (const line of lines) if (line.trim() !== '') yield parseMessage<Message>(line);
   }
-  if (pending.trim() !== '') yield parseMessage(pending);
+  if (pending.trim() !== '') yield parseMessage<Message>(pending);
 }
 
-function parseMessage(line: string): ProgressMessage {
+function parseMessage<Message>(line: string): Message {
   try {
-    return JSON.parse(line) as ProgressMessage;
+    return JSON.parse(line) as Message;
   } catch (error) {
     throw new CliError(`the daemon sent a progress message that is not JSON: ${line.slice(0, 200)}`, { cause: error });
   }

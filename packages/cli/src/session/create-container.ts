@@ -1,12 +1,11 @@
 /** POST /containers/create with what belongs to it on the client: warnings, --cidfile and a missing image. */
 import { closeSync, openSync, unlinkSync, writeSync } from 'node:fs';
 import type { ContainerCreateResponse } from '@tsd/shared/api-containers';
-import { familiarString, parseReference, repositoryName, withDefaultTag } from '@tsd/shared/image-reference';
+import { familiarString, parseReference, withDefaultTag } from '@tsd/shared/image-reference';
 import { ApiError } from '../api/api-error.ts';
 import { CliError, UsageError } from '../cli-error.ts';
 import type { CommandContext } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
-import { showProgress } from '../output/progress-messages.ts';
 import type { CreateRequest } from '../request/create-request.ts';
 import { reasonOf } from './client-source.ts';
 
@@ -24,7 +23,7 @@ export async function createContainer(
   }
   const idFile = openIdFile(flags.string('cidfile'));
   try {
-    if (pull === 'always') await pullImage(context, request, flags);
+    if (pull === 'always') await pullMissing(context, request, flags);
     const created = await createOrPull(context, request, flags, pull === 'missing');
     for (const warning of created.Warnings ?? []) context.stderr.write(`WARNING: ${warning}\n`);
     idFile?.write(created.Id);
@@ -53,35 +52,20 @@ async function createOrPull(
   } catch (error) {
     const missing = error instanceof ApiError && error.status === 404 && /no such image/i.test(error.detail);
     if (!missing || !mayPull) throw error;
-    context.stderr.write(`Unable to find image '${familiarString(imageOf(request))}' locally\n`);
+    if (!flags.bool('quiet'))
+      context.stderr.write(`Unable to find image '${familiarString(imageOf(request))}' locally\n`);
   }
-  await pullImage(context, request, flags);
+  await pullMissing(context, request, flags);
   return create();
 }
 
-async function pullImage(context: CommandContext, request: CreateRequest, flags: ParsedFlags): Promise<void> {
-  const reference = imageOf(request);
-  try {
-    const response = await context.client.request({
-      method: 'POST',
-      path: '/images/create',
-      query: {
-        fromImage: repositoryName(reference),
-        tag: reference.digest ?? reference.tag,
-        platform: request.platform,
-      },
-    });
-    await showProgress(response, { output: context.stderr, quiet: flags.bool('quiet') });
-  } catch (error) {
-    if (error instanceof ApiError && error.status === 501) {
-      throw new CliError(
-        `${error.message}\nGet the image from a file instead: "tsdctl load -i FILE" for one of "docker save", ` +
-          `or "tsdctl import FILE ${familiarString(reference)}" for a root file system in a tar archive.`,
-        { exitCode: 125, cause: error },
-      );
-    }
-    throw error;
-  }
+async function pullMissing(context: CommandContext, request: CreateRequest, flags: ParsedFlags): Promise<void> {
+  const { pullImage } = await import('./pull-image.ts');
+  await pullImage(context, imageOf(request), {
+    platform: request.platform,
+    output: context.stderr,
+    quiet: flags.bool('quiet'),
+  });
 }
 
 function imageOf(request: CreateRequest): ReturnType<typeof parseReference> {
