@@ -44,14 +44,14 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   return 0;
 }
 
-interface ImageRow {
+export interface ImageRow {
   readonly image: ImageSummary;
   readonly repository: string;
   readonly tag: string;
   readonly digest: string;
 }
 
-const NONE = '<none>';
+export const NONE = '<none>';
 
 /** A row for every tag; repositories that are known by digest only get one too (docker/cli formatter/image.go). */
 function imageRows(image: ImageSummary, withDigests: boolean): ImageRow[] {
@@ -82,9 +82,10 @@ function imageRows(image: ImageSummary, withDigests: boolean): ImageRow[] {
   return rows.length === 0 ? [{ image, repository: NONE, tag: NONE, digest: NONE }] : rows;
 }
 
-function imageList(truncate: boolean, withDigests: boolean): ListFormat<ImageRow> {
-  const size = (bytes: number | undefined): string =>
-    bytes === undefined || bytes < 0 ? 'N/A' : formatDecimalBytes(bytes, 3);
+/** Docker's fields of an image (docker/cli formatter/image.go). */
+export function imageList(truncate: boolean, withDigests = false): ListFormat<ImageRow> {
+  const size = (bytes: number | undefined, precision = 4): string =>
+    bytes === undefined || bytes < 0 ? 'N/A' : formatDecimalBytes(bytes, precision);
   return {
     table: ['Repository', 'Tag', ...(withDigests ? ['Digest'] : []), 'ID', 'CreatedSince', 'Size'],
     columns: {
@@ -94,7 +95,7 @@ function imageList(truncate: boolean, withDigests: boolean): ListFormat<ImageRow
       Digest: { title: 'DIGEST', value: ({ digest }) => digest },
       CreatedSince: { title: 'CREATED', value: ({ image }) => formatAgo(image.Created * 1000) },
       CreatedAt: { title: 'CREATED AT', value: ({ image }) => goTimeText(image.Created) },
-      Size: { title: 'SIZE', value: ({ image }) => size(image.Size) },
+      Size: { title: 'SIZE', value: ({ image }) => size(image.Size, 3) },
       VirtualSize: { title: 'SIZE', value: ({ image }) => formatDecimalBytes(image.VirtualSize ?? image.Size, 4) },
       SharedSize: { title: 'SHARED SIZE', value: ({ image }) => size(image.SharedSize) },
       UniqueSize: {

@@ -55,7 +55,7 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
 }
 
 /** Docker's fields of a container (docker/cli formatter/container.go). */
-function containerList(truncate: boolean, withSize: boolean): ListFormat<ContainerSummary> {
+export function containerList(truncate: boolean, withSize = false): ListFormat<ContainerSummary> {
   const table = ['ID', 'Image', 'Command', 'RunningFor', 'Status', 'Ports', 'Names'];
   return {
     table: withSize ? [...table, 'Size'] : table,

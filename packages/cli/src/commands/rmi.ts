@@ -36,6 +36,6 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
 }
 
 /** `Untagged: …` or `Deleted: …`. */
-export function deleteLine(item: ImageDeleteItem): string {
+function deleteLine(item: ImageDeleteItem): string {
   return item.Deleted === undefined ? `Untagged: ${item.Untagged ?? ''}\n` : `Deleted: ${item.Deleted}\n`;
 }

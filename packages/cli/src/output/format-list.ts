@@ -47,7 +47,8 @@ async function formatWithTemplate<Row>(list: ListFormat<Row>, rows: readonly Row
   return alignRows([header, ...lines].flatMap((line) => line.split('\n')).map((line) => line.split('\t')));
 }
 
-function plainRow<Row>(list: ListFormat<Row>, row: Row): Record<string, string> {
+/** All fields of a row by their names, as `json` shows them. */
+export function plainRow<Row>(list: ListFormat<Row>, row: Row): Record<string, string> {
   const names = Object.keys(list.columns).sort();
   return Object.fromEntries(names.map((name) => [name, columnOf(list, name).value(row)]));
 }
