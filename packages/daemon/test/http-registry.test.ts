@@ -24,7 +24,7 @@ const server = await createServer({
   routes: [
     (app) =>
       registryRoutes(app, {
-        registryClient: {
+        registry: {
           async checkCredentials(serverAddress, credentials) {
             asked.push({ serverAddress, credentials });
             if (credentials.password === 'wrong-pass') throw new TsdError('unauthorized', 'incorrect password');

@@ -8,7 +8,7 @@ import { abortWhenGone } from '../abort-when-gone.ts';
 import { registryCredentials } from '../registry-credentials.ts';
 
 export interface RegistryRoutesDeps {
-  readonly registryClient: Pick<RegistryClient, 'checkCredentials'>;
+  readonly registry: Pick<RegistryClient, 'checkCredentials'>;
 }
 
 /** Where a client logs in that names no registry (moby, registry.IndexServer). */
@@ -29,8 +29,8 @@ export async function registryRoutes(app: FastifyInstance, deps: RegistryRoutesD
       const credentials = registryCredentials(body ?? {});
       if (credentials === null) throw new TsdError('bad_parameter', 'username and password: there are no credentials');
       const serverAddress = body?.serveraddress || DEFAULT_SERVER_ADDRESS;
-      const { registryClient } = deps;
-      const identityToken = await registryClient.checkCredentials(serverAddress, credentials, abortWhenGone(reply));
+      const { registry } = deps;
+      const identityToken = await registry.checkCredentials(serverAddress, credentials, abortWhenGone(reply));
       return { Status: 'Login Succeeded', IdentityToken: identityToken };
     },
   );
