@@ -1,11 +1,14 @@
 /** The data root's file system is full: a clear error, nothing half made, and all is well once there is space again. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startDaemon } from './support/daemon.ts';
 import { eventually } from './support/eventually.ts';
 import { busyboxLayer, dockerArchive, layerTar } from './support/images.ts';
+import { TEMPORARY_PREFIX } from './support/leaks.ts';
+import { registryMissing, startRegistry } from './support/registry.ts';
 import { makeSmallDisk } from './support/small-disk.ts';
 
 t.setTimeout(120_000);
@@ -33,6 +36,7 @@ const entries = (path: string): string[] => {
 const state = async (): Promise<unknown> => ({
   tmp: entries('tmp'),
   layers: entries('layers/sha256'),
+  blobs: entries('blobs/sha256'),
   containers: entries('containers'),
   images: (await api.request('GET', '/images/json?all=1')).json<{ Id: string; RepoTags: string[] }[]>(),
 });
@@ -70,6 +74,53 @@ t.test('load', async (t) => {
 t.test('import', async (t) => {
   await failsThenWorks(t, [15 * MIB, MIB, 0], () => upload('/images/create?fromSrc=-&repo=imported', largeLayer));
   await tsdctl.output('rmi', 'imported');
+});
+
+t.test('pull', { skip: registryMissing() }, async (t) => {
+  const registry = await startRegistry();
+  t.teardown(() => registry.remove());
+  const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
+  t.teardown(() => rmSync(directory, { recursive: true }));
+  const archive = join(directory, 'large.tar');
+  writeFileSync(archive, dockerArchive({ tags: ['large:1'], layers: [busyboxLayer(), largeLayer] }));
+  const name = `${registry.host}/large:1`;
+  await registry.skopeo('copy', `docker-archive:${archive}`, `docker://${name}`);
+  await failsThenWorks(t, [20 * MIB, MIB, 0], () =>
+    upload(`/images/create?fromImage=${encodeURIComponent(name)}`, Buffer.alloc(0)),
+  );
+  t.equal(await tsdctl.output('run', '--rm', '--network', 'none', name, 'wc', '-c', '/large'), '20971520 /large');
+  await tsdctl.output('rmi', name);
+});
+
+t.test('commit', async (t) => {
+  const fill = ['sh', '-c', 'dd if=/dev/zero of=/large bs=1M count=20 2>/dev/null'];
+  await tsdctl.output('run', '--network', 'none', '--name', 'changed', 'busybox', ...fill);
+  await failsThenWorks(t, [15 * MIB, 0], async () => {
+    const { status, text } = await api.request('POST', '/commit?container=changed&repo=committed');
+    return { failed: status !== 201, said: text };
+  });
+  t.equal(
+    await tsdctl.output('run', '--rm', '--network', 'none', 'committed', 'wc', '-c', '/large'),
+    '20971520 /large',
+  );
+  await tsdctl.output('rm', 'changed');
+  await tsdctl.output('rmi', 'committed');
+});
+
+t.test('system check', async (t) => {
+  const check = async (): Promise<string> => (await api.request('POST', '/tsd/system/check?repair=1')).text;
+  const [layer = ''] = entries('layers/sha256');
+  const image = join(disk.path, 'layers/sha256', layer, 'layer.erofs');
+  const size = statSync(image).size;
+  rmSync(image);
+  disk.fill(size / 2);
+  t.match(await check(), /"repaired":false,"remedy":"set aside as damaged \(.*no space left/);
+  const refused = await tsdctl('run', '--rm', '--network', 'none', 'busybox', 'true');
+  t.match(refused.stderr, /is broken/);
+  disk.release();
+  t.match(await check(), /"repaired":true,"remedy":"made again from the tar"/);
+  t.equal(await tsdctl.output('run', '--rm', '--network', 'none', 'busybox', 'echo', 'works'), 'works');
+  t.match(await check(), /"problems":0/);
 });
 
 t.test('create and start', async (t) => {
