@@ -21,6 +21,7 @@ import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { distributionRoutes } from './http/routes/image-pull.ts';
 import { imagePushRoutes } from './http/routes/image-push.ts';
 import { imageRoutes } from './http/routes/images.ts';
+import { registryRoutes } from './http/routes/registry.ts';
 import { systemRoutes } from './http/routes/system.ts';
 import { systemCheckRoutes } from './http/routes/system-check.ts';
 import { createServer } from './http/server.ts';
@@ -136,6 +137,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
         }),
       (app) => imageRoutes(app, { store: images, layerStore, blobStore, imageUsers, downloads, registry }),
       (app) => distributionRoutes(app, { registry }),
+      (app) => registryRoutes(app, { registry }),
       (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry }),
       (app) => containerRoutes(app, containers),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
