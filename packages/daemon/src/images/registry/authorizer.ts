@@ -70,7 +70,7 @@ export function createAuthorizer({
   checkRealm,
   onRefreshToken,
 }: AuthorizerDeps): Authorizer {
-  /** By scopes; a promise, so that parallel requests fetch one token. */
+  /** By server and scopes; promises, so that parallel requests fetch one. */
   const tokens = new Map<string, Promise<Token>>();
 
   const basic = (): string => {
@@ -78,13 +78,20 @@ export function createAuthorizer({
     return basicHeader(credentials.username, credentials.password ?? '');
   };
 
-  const bearer = async (challenge: Challenge, scopes: readonly string[], signal: AbortSignal): Promise<string> => {
+  const bearer = async (
+    challenge: Challenge,
+    refused: string | null,
+    scopes: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> => {
     if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
-    const key = scopes.join(' ');
+    const key = [challenge.parameters.get('realm'), challenge.parameters.get('service'), ...scopes].join(' ');
     const cached = tokens.get(key);
     if (cached !== undefined) {
       const token = await cached.catch(() => null);
-      if (token !== null && performance.now() < token.expiresAtMs - RENEW_BEFORE_MS) return token.header;
+      const isGood =
+        token !== null && token.header !== refused && performance.now() < token.expiresAtMs - RENEW_BEFORE_MS;
+      if (isGood) return token.header;
       if (tokens.get(key) === cached) tokens.delete(key);
     }
     const fetched = tokens.get(key) ?? fetchToken(challenge, scopes, signal);
@@ -164,24 +171,33 @@ export function createAuthorizer({
     return { header: `Bearer ${token}`, expiresAtMs: performance.now() + lifeSeconds * 1000 };
   };
 
-  const respond = async (challenge: Challenge, scopes: readonly string[], signal: AbortSignal): Promise<string> =>
-    challenge.scheme === 'bearer' ? bearer(challenge, scopes, signal) : basic();
+  const respond = async (
+    challenge: Challenge,
+    refused: string | null,
+    scopes: readonly string[],
+    signal: AbortSignal,
+  ): Promise<string> => (challenge.scheme === 'bearer' ? bearer(challenge, refused, scopes, signal) : basic());
 
   return {
     async header(scopes, signal) {
       if (memory.challenge === null) return null;
       // Without credentials Basic cannot be answered, but parts of a registry may be open to all.
       if (memory.challenge.scheme === 'basic' && !credentials?.username) return null;
-      return respond(memory.challenge, scopes, signal);
+      try {
+        return await respond(memory.challenge, null, scopes, signal);
+      } catch (error) {
+        // Perhaps the registry asks for something else by now.
+        memory.challenge = null;
+        throw error;
+      }
     },
     async answer(challenges, refused, scopes, signal) {
       const challenge =
         challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm')) ??
         challenges.find(({ scheme }) => scheme === 'basic');
       if (challenge === undefined) return null;
+      const header = await respond(challenge, refused, scopes, signal);
       memory.challenge = challenge;
-      if (challenge.scheme === 'bearer') tokens.delete(scopes.join(' '));
-      const header = await respond(challenge, scopes, signal);
       return header === refused ? null : header;
     },
   };

@@ -17,6 +17,8 @@ export interface DownloadOptions {
 /** Resumptions of one blob: these, and one more for each MiB. A registry that gives a byte per connection ends here. */
 const RESUMES = 50;
 const BYTES_PER_RESUME = 1024 * 1024;
+/** Less than this between two failures is no progress. */
+const PROGRESS_BYTES = 16 * 1024;
 
 /**
  * @param sessions where to ask, in this order: the next one when one has nothing more to give
@@ -68,7 +70,7 @@ async function* downloadFrom(
         { retry: 'soon' },
       );
     } catch (error) {
-      if (offset > before) failures = 0;
+      if (offset - before >= PROGRESS_BYTES) failures = 0;
       failures++;
       if (++resumes > mostResumes) throw error;
       await waitToRetry(error, failures, session.endpoint.backOff, {

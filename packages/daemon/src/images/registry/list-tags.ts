@@ -10,7 +10,7 @@ const PAGE_TAGS = 1000;
 const MAX_PAGE_BYTES = 4 * 1024 * 1024;
 const MAX_TAGS = 100_000;
 /** A registry that ignores `n` may send pages of 50. */
-const MAX_PAGES = 2000;
+const MAX_PAGES = 1000;
 
 /** @throws TsdError `bad_parameter` for what is no list of tags, or never ends */
 export async function listTags(

@@ -65,7 +65,8 @@ const NETWORK_ERRORS: Readonly<Record<string, { readonly text: string; readonly 
   UND_ERR_SOCKET: { text: 'unexpected EOF', retry: 'soon' },
   UND_ERR_RES_CONTENT_LENGTH_MISMATCH: { text: 'unexpected EOF', retry: 'soon' },
   UND_ERR_HEADERS_OVERFLOW: { text: 'the headers of the answer are too large', retry: 'never' },
-  UND_ERR_ABORTED: { text: 'the request was cut off', retry: 'never' },
+  // A proxy that would not connect.
+  UND_ERR_ABORTED: { text: 'the proxy refuses the connection', retry: 'transfers' },
 };
 
 /** The error of a request that got no answer, or whose answer broke off. A TsdError stays what it is. */

@@ -85,6 +85,11 @@ async function sendChunk(
     body: () => bytesBetween(blob, offset, end, onBytes),
     signal,
   });
+  if (response.status === 416) {
+    const refusal = await responseError(response);
+    // It has another part of the blob than this side believes: it is asked which.
+    throw new RegistryError(refusal.code, refusal.message, { retry: 'soon', cause: refusal });
+  }
   if (response.status !== 202 && response.status !== 204) throw await responseError(response);
   await discardBody(response);
   const next = resolveLocation(response.headers.location ?? location.href, response);
@@ -141,16 +146,17 @@ async function uploadStatus(
   }
   await discardBody(response);
   if (response.status !== 204 && response.status !== 202) return null;
-  const offset = rangeEnd(response) ?? 0;
+  // Registries say `0-0` of an empty upload as well.
+  const end = rangeEnd(response) ?? 0;
+  const offset = end === 1 ? 0 : end;
   if (offset > blob.sizeBytes) return null;
   return { location: resolveLocation(response.headers.location ?? location.href, response), offset };
 }
 
-/** `Range: 0-99` says that 100 bytes are there. Registries say `0-0` of an empty upload. */
+/** `Range: 0-99` says that 100 bytes are there. */
 function rangeEnd({ headers }: HttpResponse): number | null {
-  const match = /^(?:bytes=)?0-(\d{1,15})$/.exec(String(headers['range'] ?? ''));
-  if (match === null) return null;
-  return match[1] === '0' ? 0 : Number(match[1]) + 1;
+  const last = /^(?:bytes=)?0-(\d{1,15})$/.exec(String(headers['range'] ?? ''))?.[1];
+  return last === undefined ? null : Number(last) + 1;
 }
 
 function strangeRange(response: HttpResponse): RegistryError {
