@@ -24,13 +24,13 @@ const server = await createServer({
   routes: [
     (app) =>
       registryRoutes(app, {
-        registry: {
+        registry: async () => ({
           async checkCredentials(serverAddress, credentials) {
             asked.push({ serverAddress, credentials });
             if (credentials.password === 'wrong-pass') throw new TsdError('unauthorized', 'incorrect password');
             return credentials.identityToken ?? '';
           },
-        },
+        }),
       }),
   ],
 });

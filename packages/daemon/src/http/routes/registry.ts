@@ -8,7 +8,8 @@ import { abortWhenGone } from '../abort-when-gone.ts';
 import { registryCredentials } from '../registry-credentials.ts';
 
 export interface RegistryRoutesDeps {
-  readonly registry: Pick<RegistryClient, 'checkCredentials'>;
+  /** Made at its first use. */
+  readonly registry: () => Promise<Pick<RegistryClient, 'checkCredentials'>>;
 }
 
 /** Where a client logs in that names no registry (moby, registry.IndexServer). */
@@ -29,7 +30,7 @@ export async function registryRoutes(app: FastifyInstance, deps: RegistryRoutesD
       const credentials = registryCredentials(body ?? {});
       if (credentials === null) throw new TsdError('bad_parameter', 'username and password: there are no credentials');
       const serverAddress = body?.serveraddress || DEFAULT_SERVER_ADDRESS;
-      const { registry } = deps;
+      const registry = await deps.registry();
       const identityToken = await registry.checkCredentials(serverAddress, credentials, abortWhenGone(reply));
       return { Status: 'Login Succeeded', IdentityToken: identityToken };
     },
