@@ -1,5 +1,6 @@
 /** `tsdctl system check`: every blob, layer and row against its digest and reference; with `repair`, mends. */
 import { availableParallelism } from 'node:os';
+import { releaseFreeMemory } from '../os/release-memory.ts';
 import { type CheckThread, startCheckThread } from '../storage/check-thread.ts';
 import { type CheckContentsDeps, checkBlob, checkLayer } from './check-contents.ts';
 import { checkRows } from './check-rows.ts';
@@ -102,6 +103,7 @@ async function runTasks(run: CheckRun, tasks: readonly Task[]): Promise<void> {
     for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason;
   } finally {
     signal.removeEventListener('abort', endAll);
+    releaseFreeMemory();
   }
 }
 

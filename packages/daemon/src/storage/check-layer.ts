@@ -1,6 +1,7 @@
 /** Compares what lies on the disk with what its digest says: a layer's tar and image, a kept blob. Blocks: for a thread. */
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
+import { dropCachedPages } from '../os/drop-cached-pages.ts';
 import { LayerTree } from './erofs/layer-tree.ts';
 import { encodeLayerImage, type LayerImageMode, layerImageMode, writeLayerImage } from './layer-image.ts';
 import type { LayerLimits } from './layer-limits.ts';
@@ -108,10 +109,15 @@ function readAll(request: FileCheckRequest, onBytes: OnCheckedBytes, consume: (p
     try {
       const hash: Hash = createHash('sha256');
       const piece = Buffer.allocUnsafe(PIECE_BYTES);
+      // The disk is to be checked, not the memory; and what is read here is not to push out what others read.
+      dropCachedPages(file, 0, 0);
+      let position = 0;
       for (let bytes = readSync(file, piece); bytes > 0; bytes = readSync(file, piece)) {
         const read = piece.subarray(0, bytes);
         hash.update(read);
         consume(read);
+        dropCachedPages(file, position, bytes);
+        position += bytes;
         onBytes(bytes);
       }
       const actual = `sha256:${hash.digest('hex')}`;
