@@ -1,12 +1,6 @@
 /** `docker pull`: an image by tag or digest, or every tag of a repository. moby, distribution/pull_v2.go. */
 import { TsdError } from '@tsd/shared/errors';
-import {
-  canonicalName,
-  familiarName,
-  familiarString,
-  type ImageReference,
-  repositoryName,
-} from '@tsd/shared/image-reference';
+import { canonicalName, familiarString, type ImageReference, repositoryName } from '@tsd/shared/image-reference';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type { CompressedForm } from './compressed-forms.ts';
 import { parseImageConfig, requireRunnableOs } from './image-config.ts';
@@ -74,7 +68,7 @@ async function pullOne(
   const what = familiarString(reference);
   const tagOrDigest = reference.digest ?? reference.tag ?? '';
   const top = await remote.getManifest(tagOrDigest, signal);
-  report.begin(tagOrDigest, familiarName(reference));
+  report.begin(tagOrDigest, reference.path);
   const { documents, manifest } = await resolveManifest(remote, top, { what, platform, signal });
   const brought: BlobDescriptor[] = [];
   let diffIds: readonly string[] = [];
