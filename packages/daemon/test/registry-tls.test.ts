@@ -1,0 +1,239 @@
+/** Certificates, proxies, and where HTTP is allowed: a registry behind TLS, reached directly and by name through a proxy. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync } from 'node:fs';
+import { createServer as createHttpServer, request as httpRequest } from 'node:http';
+import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { createServer as createTlsServer } from 'node:tls';
+import t, { type Test } from 'tap';
+import { type HostileRegistry, startHostileRegistry } from '../../../test/support/hostile-registry.ts';
+import { createRegistryClient, type RegistryClientSettings } from '../src/images/registry/registry-client.ts';
+import type { RemoteRepository } from '../src/images/registry/remote-repository.ts';
+
+const never = new AbortController().signal;
+const directory = t.testdir({});
+const openssl = (...args: string[]): unknown => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' });
+const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-noenc', '-days', '2'];
+
+function makeAuthority(name: string): void {
+  openssl('req', '-x509', ...NEW_KEY, '-keyout', `${name}.key`, '-out', `${name}.crt`, '-subj', `/CN=${name}`);
+}
+makeAuthority('ca');
+makeAuthority('other');
+for (const name of ['server', 'client']) {
+  const extension = ['-addext', 'subjectAltName=IP:127.0.0.1,DNS:registry.test,DNS:storage.test'];
+  openssl(
+    'req',
+    '-x509',
+    ...NEW_KEY,
+    '-CA',
+    'ca.crt',
+    '-CAkey',
+    'ca.key',
+    '-keyout',
+    `${name}.key`,
+    '-out',
+    `${name}.cert`,
+    '-subj',
+    `/CN=${name}`,
+    ...extension,
+  );
+}
+const read = (name: string): string => readFileSync(join(directory, name), 'utf8');
+
+/** A certs.d folder with files for one host, taken from the ones made here. */
+function certificatesFor(host: string, files: Record<string, string>): string {
+  const folder = join(directory, `certs-${Math.random()}`);
+  mkdirSync(join(folder, host), { recursive: true });
+  for (const [name, source] of Object.entries(files)) cpSync(join(directory, source), join(folder, host, name));
+  return folder;
+}
+
+async function listen(t: Test, server: Server): Promise<number> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined);
+  });
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return (server.address() as AddressInfo).port;
+}
+
+const portOf = (registry: HostileRegistry): number => Number(registry.host.split(':')[1]);
+
+interface World {
+  readonly plain: HostileRegistry;
+  /** Of the TLS server in front of it. */
+  readonly tlsPort: number;
+  /** Of a proxy that finds every name on loopback. */
+  readonly proxyPort: number;
+  /** What the proxy was asked: `CONNECT registry.test:5000`. */
+  readonly proxied: string[];
+}
+
+async function setUp(t: Test, wantsClientCertificate = false): Promise<World> {
+  const plain = await startHostileRegistry();
+  t.teardown(() => plain.remove());
+  plain.publish('app', [Buffer.alloc(512)]);
+  const pipeTo = (port: number, socket: Socket): void => {
+    const onward = connect(port, '127.0.0.1');
+    for (const end of [socket, onward]) end.on('error', () => undefined);
+    socket.pipe(onward).pipe(socket);
+  };
+  const tls = createTlsServer(
+    {
+      cert: read('server.cert'),
+      key: read('server.key'),
+      ...(wantsClientCertificate ? { requestCert: true, rejectUnauthorized: true, ca: read('ca.crt') } : {}),
+    },
+    (socket) => pipeTo(portOf(plain), socket),
+  );
+  tls.on('tlsClientError', () => undefined);
+  const proxied: string[] = [];
+  const note = (method: string, url: string, authorization: string | undefined): void => {
+    proxied.push(`${method} ${url}${authorization === undefined ? '' : ` ${authorization}`}`);
+  };
+  const proxy = createHttpServer((request, response) => {
+    note(request.method ?? '', request.url ?? '', request.headers['proxy-authorization']);
+    const { port, pathname, search } = new URL(request.url ?? '');
+    const { method, headers } = request;
+    const onward = httpRequest({ host: '127.0.0.1', port, path: pathname + search, method, headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 500, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on('error', () => response.destroy());
+    request.pipe(onward);
+  });
+  proxy.on('connect', (request, socket: Socket) => {
+    note('CONNECT', request.url ?? '', request.headers['proxy-authorization']);
+    const port = Number(request.url?.split(':')[1]);
+    // Privileged ports are nobody's here.
+    if (port < 1024) return void socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    pipeTo(port, socket);
+  });
+  return { plain, tlsPort: await listen(t, tls), proxyPort: await listen(t, proxy), proxied };
+}
+
+function repository(t: Test, domain: string, settings: Partial<RegistryClientSettings> = {}): RemoteRepository {
+  const client = createRegistryClient({
+    registryMirrors: [],
+    insecureRegistries: [],
+    // Whatever this host trusts is not the question.
+    env: { SSL_CERT_FILE: join(directory, 'other.crt') },
+    userAgent: 'tsd/test',
+    certificateFolders: [],
+    timeouts: { connectMs: 2000, stallMs: 2000 },
+    backOff: { attempts: 1, firstDelayMs: 1, maxDelayMs: 1 },
+    ...settings,
+  });
+  t.teardown(() => client.close());
+  return client.repository({ domain, path: 'app' }, null);
+}
+
+t.test('loopback: either scheme, and any certificate unless an authority is given', async (t) => {
+  const { plain, tlsPort } = await setUp(t);
+  const host = `127.0.0.1:${tlsPort}`;
+  await t.resolves(repository(t, plain.host).listTags(never), 'HTTP');
+  await t.resolves(repository(t, host).listTags(never), 'HTTPS');
+  const right = { certificateFolders: [certificatesFor(host, { 'ca.crt': 'ca.crt' })] };
+  await t.resolves(repository(t, host, right).listTags(never), 'by the right authority');
+  const wrong = { certificateFolders: [certificatesFor(host, { 'ca.crt': 'other.crt' })] };
+  await t.rejects(repository(t, host, wrong).listTags(never), {
+    code: 'unavailable',
+    message: `Get "https://${host}/v2/": tls: failed to verify certificate: x509: certificate signed by unknown authority (put its CA's certificate at /etc/tsd/certs.d/${host}/ca.crt)`,
+  });
+});
+
+t.test('a client certificate, where the registry wants one', async (t) => {
+  const { tlsPort } = await setUp(t, true);
+  const host = `127.0.0.1:${tlsPort}`;
+  await t.rejects(repository(t, host).listTags(never), { code: 'unavailable' });
+  const files = { 'ca.crt': 'ca.crt', 'client.cert': 'client.cert', 'client.key': 'client.key' };
+  await t.resolves(repository(t, host, { certificateFolders: [certificatesFor(host, files)] }).listTags(never));
+  const elsewhere = { certificateFolders: [certificatesFor('127.0.0.1:1', files)] };
+  await t.rejects(
+    repository(t, host, elsewhere).listTags(never),
+    { code: 'unavailable' },
+    'another host shows its own',
+  );
+});
+
+t.test('other hosts, through a proxy', async (t) => {
+  const { plain, tlsPort, proxyPort, proxied } = await setUp(t);
+  const host = `registry.test:${tlsPort}`;
+  const env = {
+    HTTPS_PROXY: `http://ann:p%40ss@127.0.0.1:${proxyPort}`,
+    HTTP_PROXY: `127.0.0.1:${proxyPort}`,
+    SSL_CERT_FILE: join(directory, 'other.crt'),
+  };
+  await t.rejects(repository(t, host, { env }).listTags(never), {
+    code: 'unavailable',
+    message: /x509: certificate signed by unknown authority/,
+  });
+  await t.resolves(
+    repository(t, host, { env: { ...env, SSL_CERT_FILE: join(directory, 'ca.crt') } }).listTags(never),
+    'an authority of the system',
+  );
+  const password = `Basic ${Buffer.from('ann:p@ss').toString('base64')}`;
+  t.strictSame([...new Set(proxied)], [`CONNECT ${host} ${password}`]);
+  const certificateFolders = [certificatesFor(host, { 'ca.crt': 'ca.crt' })];
+  await t.resolves(repository(t, host, { env, certificateFolders }).listTags(never), "the registry's own authority");
+  await t.resolves(
+    repository(t, host, { env, insecureRegistries: ['registry.test'] }).listTags(never),
+    'any, by --insecure-registry',
+  );
+
+  const plainHost = `registry.test:${portOf(plain)}`;
+  await t.rejects(repository(t, plainHost, { env }).listTags(never), {
+    code: 'unavailable',
+    message:
+      /http: server gave HTTP response to HTTPS client \(to allow that, start tsd with --insecure-registry registry.test:/,
+  });
+  proxied.length = 0;
+  await t.resolves(
+    repository(t, plainHost, { env, insecureRegistries: [plainHost] }).listTags(never),
+    'HTTP, by --insecure-registry',
+  );
+  t.match(proxied.at(-1), `GET http://${plainHost}/v2/app/tags/list`);
+
+  const dead = { ...env, HTTPS_PROXY: `http://ann:p%40ss@127.0.0.1:1` };
+  await t.rejects(repository(t, host, { env: dead }).listTags(never), {
+    code: 'unavailable',
+    message: /^(?!.*p@ss)(?!.*p%40ss)/,
+  });
+});
+
+t.test('from HTTPS to HTTP: not for redirects, not for tokens', async (t) => {
+  const { plain, tlsPort, proxyPort, proxied } = await setUp(t);
+  const host = `registry.test:${tlsPort}`;
+  const settings = {
+    env: {
+      HTTPS_PROXY: `127.0.0.1:${proxyPort}`,
+      HTTP_PROXY: `127.0.0.1:${proxyPort}`,
+      SSL_CERT_FILE: join(directory, 'ca.crt'),
+    },
+  };
+  plain.misbehave((_, response) =>
+    response.writeHead(307, { location: `http://storage.test:${portOf(plain)}/x` }).end(),
+  );
+  await t.rejects(repository(t, host, settings).listTags(never), {
+    code: 'bad_parameter',
+    message: /refers to http:\/\/storage.test:\d+, which is not encrypted/,
+  });
+  plain.misbehave((_, response) =>
+    response.writeHead(401, { 'www-authenticate': `Bearer realm="http://storage.test:${portOf(plain)}/token"` }).end(),
+  );
+  await t.rejects(repository(t, host, settings).listTags(never), {
+    code: 'bad_parameter',
+    message: /which is not encrypted/,
+  });
+  t.ok(
+    proxied.every((line) => line === `CONNECT ${host}`),
+    'nobody else was asked',
+  );
+});
