@@ -1,10 +1,11 @@
 import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { Readable } from 'node:stream';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import type { ProgressMessage } from '@tsd/shared/api-images';
 import { TsdError } from '@tsd/shared/errors';
-import { parseReference, repositoryName } from '@tsd/shared/image-reference';
+import { parseReference } from '@tsd/shared/image-reference';
 import t, { type Test } from 'tap';
 import type { Image } from '../src/images/image.ts';
 import { loadImage } from '../src/images/load-image.ts';
@@ -37,7 +38,10 @@ class FakeRegistry {
       name,
       getManifest: unused,
       headManifest: unused,
-      openBlob: unused,
+      openBlob: ({ digest }) => {
+        call('get', digest);
+        return Readable.from([own.get(digest) ?? '']);
+      },
       readBlob: unused,
       listTags: unused,
       hasBlob: async (digest, signal) => {
@@ -106,10 +110,10 @@ function pushBench(t: Test): PushBench {
       registry.calls.length = 0;
       const messages: ProgressMessage[] = [];
       const reference = parseReference(name);
-      const repository = registry.repository(repositoryName(reference));
+      const repositoryOf = (name: string): RemoteRepository => registry.repository(name);
       await pushImage(
         deps,
-        { repository, reference },
+        { reference, repositoryOf },
         pushMessages((message) => messages.push(message)),
         signal,
       );
@@ -193,9 +197,11 @@ t.test('another registry gets the same manifest; without kept blobs too', async 
     await bench.store.layers.discard([], [digest]);
   }
   t.same(await bench.blobStore.list(), []);
+  const first = bench.manifest('a:1/app:1').bytes;
+  bench.registry.blobs.clear();
   const messages = await bench.push('c:1/app:1');
   t.ok(messages.some(({ status }) => status === 'Compressing'));
-  t.same(bench.manifest('c:1/app:1').bytes, bench.manifest('a:1/app:1').bytes, 'compression is deterministic');
+  t.same(bench.manifest('c:1/app:1').bytes, first, 'compression is deterministic');
   t.equal(bench.store.resolve(image.id).repoDigests.length, 3);
 });
 
@@ -227,9 +233,13 @@ t.test('a layer of another repository of the registry is mounted', async (t) => 
 });
 
 /** As a pull leaves it: kept blobs of some other compressor, a manifest with peculiar bytes. */
-async function pulled(bench: PushBench, mediaType: string, tag: string): Promise<{ image: Image; manifest: Buffer }> {
+async function pulled(
+  bench: PushBench,
+  mediaType: string,
+  tag: string,
+  blob = Buffer.from('not what tsd would make of it'),
+): Promise<{ image: Image; manifest: Buffer }> {
   const image = await bench.load([bottom], [tag]);
-  const blob = Buffer.from('not what tsd would make of it');
   const digest = digestOf(blob);
   const file = bench.blobStore.path(digest).replace(/blobs.*/, `tmp/${digest.slice(7)}`);
   mkdirSync(dirname(file), { recursive: true });
@@ -281,6 +291,43 @@ t.test('without its blob a pulled image is compressed anew, unless the registry 
   const { document } = bench.manifest('new:1/it:1');
   t.equal(document.mediaType, MEDIA_TYPE.dockerManifest);
   t.not(document.layers[0]?.digest, blob.digest);
+});
+
+t.test('a blob that is not kept is fetched from where it was seen', async (t) => {
+  const bench = pushBench(t);
+  const { manifest } = await pulled(bench, `${MEDIA_TYPE.layer}+gzip`, 'new:1/it:1', gzipSync(bottom));
+  const [blob] = bench.store.keptBlobs();
+  if (blob === undefined) throw new Error('no blob is kept');
+  bench.store.setKept(blob.digest, false);
+  await bench.store.layers.discard([], [blob.digest]);
+  bench.registry.blobs.set('docker.io/library/it', new Map([[blob.digest, gzipSync(bottom)]]));
+  const messages = await bench.push('new:1/it:1');
+  t.same(bench.manifest('new:1/it:1').bytes, manifest);
+  t.ok(bench.registry.calls.some((call) => call.startsWith('get')));
+  t.notOk(messages.some(({ status }) => status === 'Compressing'));
+  t.match(bench.store.keptBlobs(), [blob], 'and is kept now');
+});
+
+t.test('a layer that the pull found here is fetched in the form that its manifest names', async (t) => {
+  const bench = pushBench(t);
+  const { image, manifest } = await pulled(bench, `${MEDIA_TYPE.layer}+gzip`, 'new:1/it:1', gzipSync(bottom));
+  const [blob] = bench.store.keptBlobs();
+  bench.db.exec('DELETE FROM layer_digests');
+  await bench.store.layers.discard([], [blob?.digest ?? '']);
+  bench.registry.blobs.set('docker.io/library/it', new Map([[blob?.digest ?? '', gzipSync(top)]]));
+  const other = await bench.push('new:1/it:1');
+  t.ok(
+    other.some(({ status }) => status === 'Compressing'),
+    'what has the wrong content is not sent',
+  );
+  t.not(bench.manifest('new:1/it:1').bytes.toString(), manifest.toString());
+  t.notOk(bench.store.compressedForms(digestOf(bottom)).some(({ digest }) => digest === blob?.digest));
+
+  bench.registry.blobs.set('docker.io/library/it', new Map([[blob?.digest ?? '', gzipSync(bottom)]]));
+  bench.db.prepare('DELETE FROM manifests WHERE digest <> ?').run(digestOf(manifest));
+  await bench.push('new:1/it:1');
+  t.same(bench.manifest('new:1/it:1').bytes, manifest);
+  t.equal(bench.store.get(image.id)?.id, image.id);
 });
 
 t.test('an image on top of a zstd layer gets an OCI manifest', async (t) => {

@@ -15,7 +15,14 @@ import { knownManifests, type LayerForm, newManifest, type PushManifest } from '
 import type { RemoteRepository } from './registry/remote-repository.ts';
 
 export interface PushImageDeps extends PushLayerDeps {
-  readonly store: PushLayerDeps['store'] & Pick<ImageStore, 'get' | 'repositoryTags' | 'manifests' | 'addManifest'>;
+  readonly store: PushLayerDeps['store'] &
+    Pick<ImageStore, 'get' | 'repositoryTags' | 'references' | 'manifests' | 'addManifest'>;
+}
+
+export interface PushTarget {
+  readonly reference: ImageReference;
+  /** Repositories by canonical name: the one that is pushed to, and others that layers may be fetched from. */
+  readonly repositoryOf: (name: string) => RemoteRepository;
 }
 
 /** What happens, as it happens. */
@@ -45,16 +52,22 @@ export const PARALLEL_LAYERS = 5;
  */
 export async function pushImage(
   deps: PushImageDeps,
-  { repository, reference }: { readonly repository: RemoteRepository; readonly reference: ImageReference },
+  { reference, repositoryOf }: PushTarget,
   listener: PushListener,
   signal: AbortSignal,
 ): Promise<void> {
   const { store } = deps;
   if (reference.digest !== undefined) throw new TsdError('bad_parameter', 'cannot push a digest reference');
-  const push: LayerPush = { repository, present: new Set(), signal };
+  const repository = repositoryOf(repositoryName(reference));
+  const present = new Set<string>();
   // No layer and no blob goes meanwhile.
   await store.layers.hold(async () => {
     for (const { tag, image } of chooseImages(store, reference)) {
+      const knownAt = store
+        .references(image.id)
+        .filter(({ digest }) => digest !== undefined)
+        .map(repositoryName);
+      const push: LayerPush = { repository, present, knownAt, source: repositoryOf, signal };
       const manifest = await pushLayers(deps, push, image, listener);
       await pushConfig(push, image);
       const digest = await repository.putManifest(tag, manifest, signal);
@@ -102,7 +115,7 @@ async function pushLayers(
     // The same layer may come twice, even in two forms.
     const forms = [...new Map(manifest.layers.map((form) => [form.digest, form])).values()].reverse();
     const arrived = await inParallel(forms, push, (form, within) =>
-      pushForm(deps, within, form, listener.layer(form.diffId)),
+      pushForm(deps, within, form, listener.layer(form.diffId), { fetch: true }),
     );
     if (arrived.every((isThere) => isThere)) return manifest;
   }

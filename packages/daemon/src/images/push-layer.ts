@@ -1,6 +1,6 @@
-/** Brings one layer into a repository in the cheapest way: it is there, it can be mounted, it is kept, it is compressed. */
+/** Brings one layer into a repository in the cheapest way: it is there, mounted, kept, fetched from elsewhere, compressed. */
 import { createReadStream } from 'node:fs';
-import { TsdError } from '@tsd/shared/errors';
+import { type ErrorCode, TsdError } from '@tsd/shared/errors';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type { LayerCompressor } from '../storage/layer-compressor.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
@@ -8,12 +8,17 @@ import type { ImageStore } from './image-store.ts';
 import { DOCKER_GZIP_LAYER, type LayerForm } from './push-manifest.ts';
 import type { RemoteRepository } from './registry/remote-repository.ts';
 
-/** A registry that mounts at all does so from the first repository that this user may read. */
-const MAX_MOUNT_TRIES = 3;
+/** Repositories that are tried as the source of a layer. */
+const MAX_SOURCES = 3;
+/** How long a registry may take to say whether it still has a layer, before the push does without it. */
+const SOURCE_PATIENCE_MS = 5000;
+
+/** What a source may answer with without harm to the push. */
+const REFUSALS: readonly ErrorCode[] = ['unauthorized', 'forbidden', 'not_found', 'bad_parameter', 'unavailable'];
 
 export interface PushLayerDeps {
   readonly store: Pick<ImageStore, 'layers' | 'compressedForms' | 'addCompressedForm' | 'findLayer'>;
-  readonly layerStore: Pick<LayerStore, 'tarPath'>;
+  readonly layerStore: Pick<LayerStore, 'tarPath' | 'ingest'>;
   readonly blobStore: Pick<BlobStore, 'has' | 'path'>;
   readonly compressor: LayerCompressor;
 }
@@ -22,6 +27,7 @@ export interface PushLayerDeps {
 export interface LayerReport {
   exists(): void;
   mounted(fromPath: string): void;
+  fetching(receivedBytes: number, totalBytes: number): void;
   compressing(doneBytes: number, totalBytes: number): void;
   pushing(sentBytes: number, totalBytes: number): void;
   pushed(): void;
@@ -31,15 +37,23 @@ export interface LayerPush {
   readonly repository: RemoteRepository;
   /** Blobs that the repository is known to have: those that this push has brought there already. */
   readonly present: Set<string>;
+  /** Canonical names of repositories that know the image: they may have layers that are not kept here. */
+  readonly knownAt: readonly string[];
+  /** A repository by its canonical name, to read from. */
+  readonly source: (name: string) => RemoteRepository;
   readonly signal: AbortSignal;
 }
 
-/** Brings exactly this form there. Returns false when that is not possible: it is not kept, and the registry does not have it. */
+/**
+ * Brings exactly this form there. Returns false when that is not possible: it is not kept, and no registry gives it.
+ * @param options.fetch whether to get it from where it was seen
+ */
 export async function pushForm(
   deps: PushLayerDeps,
   push: LayerPush,
   form: LayerForm,
   report: LayerReport,
+  { fetch }: { readonly fetch: boolean },
 ): Promise<boolean> {
   const { repository, present, signal } = push;
   const done = (): true => {
@@ -51,11 +65,12 @@ export async function pushForm(
     report.exists();
     return done();
   }
-  for (const path of mountablePaths(deps, repository.name, form)) {
+  for (const path of mountablePaths(deps, push, form)) {
     if (!(await tryMount(repository, form.digest, path, signal))) continue;
     report.mounted(path);
     return done();
   }
+  if (localPath(deps, form) === null && fetch) await fetchForm(deps, push, form, report);
   const path = localPath(deps, form);
   if (path === null) return false;
   await repository.uploadBlob(
@@ -77,24 +92,42 @@ export async function pushAnyForm(
     if (mediaType === null || sizeBytes === null || digest === diffId) continue;
     if (!kept && !repositories.some((name) => sharesRegistry(name, push.repository.name))) continue;
     const form = { diffId, digest, mediaType, sizeBytes };
-    if (await pushForm(deps, push, form, report)) return form;
+    if (await pushForm(deps, push, form, report, { fetch: false })) return form;
   }
   const compressed = await deps.compressor.compress(diffId, { signal: push.signal, onBytes: report.compressing });
   const form = { diffId, mediaType: DOCKER_GZIP_LAYER, ...compressed };
-  // The layer may have been removed meanwhile: then its blob goes too, when this push lets go.
-  if (deps.store.findLayer(diffId) === null) deps.store.layers.doom([form.digest]);
-  else deps.store.addCompressedForm({ ...form, kept: true });
-  if (await pushForm(deps, push, form, report)) return form;
+  keepForm(deps, form);
+  if (await pushForm(deps, push, form, report, { fetch: false })) return form;
   throw new TsdError('internal', `the compressed layer ${form.digest} vanished before it was pushed`);
 }
 
-/** Whether a form could be brought there, as far as is known without asking the registry. */
+/** Whether a form could be brought there, as far as is known without asking any registry. */
 export function isWithinReach(deps: PushLayerDeps, push: LayerPush, form: LayerForm): boolean {
-  return (
-    push.present.has(form.digest) ||
-    localPath(deps, form) !== null ||
-    sourcesOf(deps, form).some((name) => sharesRegistry(name, push.repository.name))
-  );
+  return push.present.has(form.digest) || localPath(deps, form) !== null || sourcesOf(deps, push, form).length > 0;
+}
+
+/** Brings a form into the blob store from a repository that had it, verified as in a pull. A failure leaves things as they are. */
+async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, report: LayerReport): Promise<void> {
+  const { signal } = push;
+  const { digest, diffId } = form;
+  for (const name of sourcesOf(deps, push, form).slice(0, MAX_SOURCES)) {
+    try {
+      const source = push.source(name);
+      if (!(await source.hasBlob(digest, AbortSignal.any([signal, AbortSignal.timeout(SOURCE_PATIENCE_MS)])))) continue;
+      const onBytes = (receivedBytes: number): void => report.fetching(receivedBytes, form.sizeBytes);
+      await deps.layerStore.ingest(source.openBlob(form, { signal, onBytes }), {
+        expectedDigest: digest,
+        expectedDiffId: diffId,
+        keepCompressed: true,
+      });
+      keepForm(deps, form);
+      return;
+    } catch (error) {
+      signal.throwIfAborted();
+      const isTimeout = error instanceof DOMException && error.name === 'TimeoutError';
+      if (!isTimeout && !(error instanceof TsdError && REFUSALS.includes(error.code))) throw error;
+    }
+  }
 }
 
 /** The file that holds the form's bytes; a plain layer's is its tar. */
@@ -103,15 +136,18 @@ function localPath({ blobStore, layerStore }: PushLayerDeps, { digest, diffId }:
   return blobStore.has(digest) ? blobStore.path(digest) : null;
 }
 
-function sourcesOf({ store }: PushLayerDeps, { diffId, digest }: LayerForm): readonly string[] {
-  return store.compressedForms(diffId).find((form) => form.digest === digest)?.repositories ?? [];
+/** Where the form was seen, then where it should be. */
+function sourcesOf({ store }: PushLayerDeps, { knownAt }: LayerPush, { diffId, digest }: LayerForm): string[] {
+  const seenAt = store.compressedForms(diffId).find((form) => form.digest === digest)?.repositories ?? [];
+  return [...new Set([...seenAt, ...knownAt])];
 }
 
-function mountablePaths(deps: PushLayerDeps, target: string, form: LayerForm): string[] {
-  return sourcesOf(deps, form)
+function mountablePaths(deps: PushLayerDeps, push: LayerPush, form: LayerForm): string[] {
+  const target = push.repository.name;
+  return sourcesOf(deps, push, form)
     .filter((name) => name !== target && sharesRegistry(name, target))
     .map((name) => name.slice(name.indexOf('/') + 1))
-    .slice(0, MAX_MOUNT_TRIES);
+    .slice(0, MAX_SOURCES);
 }
 
 /** A registry may refuse to let this user read the other repository: then the layer is uploaded. */
@@ -124,14 +160,20 @@ async function tryMount(
   try {
     return await repository.mountBlob(digest, fromPath, signal);
   } catch (error) {
-    if (error instanceof TsdError && ['unauthorized', 'forbidden', 'not_found'].includes(error.code)) return false;
+    if (error instanceof TsdError && REFUSALS.includes(error.code)) return false;
     throw error;
   }
 }
 
-/** Unless the layer was removed while it was pushed. */
+/** Notes a form whose blob has just come. The layer may have been removed meanwhile: then the blob goes with this push. */
+function keepForm({ store }: PushLayerDeps, form: LayerForm): void {
+  if (store.findLayer(form.diffId) === null) store.layers.doom([form.digest]);
+  else store.addCompressedForm({ ...form, kept: true });
+}
+
+/** Notes where a form is now, of those only that were verified here to hold the layer. */
 function noteSource({ store, blobStore }: PushLayerDeps, repository: string, form: LayerForm): void {
-  if (store.findLayer(form.diffId) === null) return;
+  if (!store.compressedForms(form.diffId).some(({ digest }) => digest === form.digest)) return;
   store.addCompressedForm({ ...form, kept: blobStore.has(form.digest) }, repository);
 }
 

@@ -21,6 +21,7 @@ export function pushMessages(emit: (message: ProgressMessage) => void): PushList
       return {
         exists: () => step(diffId, 'Layer already exists'),
         mounted: (fromPath) => step(diffId, `Mounted from ${fromPath}`),
+        fetching: progress('Downloading'),
         compressing: progress('Compressing'),
         pushing: progress('Pushing'),
         pushed: () => step(diffId, 'Pushed'),

@@ -7,7 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { type Static, Type } from 'typebox';
 import { type PushImageDeps, pushImage } from '../../images/push-image.ts';
 import { pushMessages } from '../../images/push-messages.ts';
-import type { RegistryClient } from '../../images/registry/remote-repository.ts';
+import type { RegistryClient, RemoteRepository } from '../../images/registry/remote-repository.ts';
 import { abortWhenGone } from '../abort-when-gone.ts';
 import { answerWithProgress } from '../progress-answer.ts';
 import { decodeRegistryAuth } from '../registry-credentials.ts';
@@ -42,8 +42,13 @@ export async function imagePushRoutes(app: FastifyInstance, deps: ImagePushDeps)
       const signal = abortWhenGone(reply);
       return answerWithProgress(reply, async (emit) => {
         emit({ status: `The push refers to repository [${repositoryName(reference)}]` });
-        const repository = (await deps.registry()).repository(reference, credentials);
-        await pushImage(deps, { repository, reference }, pushMessages(emit), signal);
+        const registry = await deps.registry();
+        const repositoryOf = (name: string): RemoteRepository => {
+          const { domain, path } = parseReference(name);
+          // They are for this registry alone.
+          return registry.repository({ domain, path }, domain === reference.domain ? credentials : null);
+        };
+        await pushImage(deps, { reference, repositoryOf }, pushMessages(emit), signal);
       });
     },
   );
