@@ -12,9 +12,9 @@ fi
 
 # The guest of test/guest.test.ts is an x86-64 machine.
 emulator=
-if [ "$(uname -m)" = x86_64 ]; then emulator='qemu-system-x86 e2fsprogs'; fi
+if [ "$(uname -m)" = x86_64 ]; then emulator=qemu-system-x86; fi
 # shellcheck disable=SC2086
-sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo \
+sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 e2fsprogs busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo \
   docker-registry apache2-utils openssl
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH

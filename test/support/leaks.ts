@@ -66,7 +66,7 @@ export function readHostState(): HostState {
     ['interface', new Set(readdirSync('/sys/class/net').filter(isOurs))],
     ['nft table', new Set(nftTables().filter(isOurs))],
     ['cgroup', new Set(cgroups().filter(isOurs))],
-    ['loop device', new Set(loopDevices())],
+    ['loop device', new Set(loopDevices().filter(isOurs))],
     ['temporary directory', new Set(readdirSync(tmpdir()).filter((name) => name.startsWith(TEMPORARY_PREFIX)))],
     ['process', new Set(descendants().map(({ pid, name }) => `${pid} ${name}`))],
   ]);

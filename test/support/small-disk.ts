@@ -1,6 +1,16 @@
 /** A small ext4 file system on a loop device, to be filled up by a test. */
 import { execFileSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statfsSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statfsSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TEMPORARY_PREFIX } from './leaks.ts';
@@ -18,6 +28,12 @@ export interface SmallDisk {
 }
 
 const BALLAST = 'ballast';
+
+/** Why {@link makeSmallDisk} cannot work here, or false. */
+export function smallDiskMissing(): string | false {
+  if (!existsSync('/dev/loop-control')) return 'the host has no loop devices';
+  return ['/sbin/mkfs.ext4', '/usr/sbin/mkfs.ext4'].some(existsSync) ? false : 'e2fsprogs is not installed';
+}
 
 /** @throws Error where loop devices cannot be had, or mkfs.ext4 is missing */
 export function makeSmallDisk(sizeBytes: number): SmallDisk {
