@@ -151,6 +151,7 @@ t.test('a life: create, start, wait, stop, start, remove', async (t) => {
   process.exit(3);
   t.same(await wait.result, { exitCode: 3, error: '' });
   t.match(deps.store.lookup('box'), { status: 'exited', pid: null, exitCode: 3 });
+  t.equal(await deps.running.cleanedUp(Id), true);
   t.ok(world.removedCgroups.includes(Id));
   t.equal(await stopContainer(deps, 'box', {}), false, 'it does not run');
   t.same(await waitContainer(deps, 'box', 'not-running').result, { exitCode: 3, error: '' });

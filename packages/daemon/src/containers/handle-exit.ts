@@ -96,7 +96,10 @@ export function recordExit(deps: HandleExitDeps, id: string, exit: RecordedExit)
   });
   deps.log.info({ containerId: id, exitCode: exit.exitCode, oomKilled: exit.oomKilled }, 'a container ended');
   deps.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error });
-  deps.running.setCleanup(id, removeCgroups(deps, id));
+  deps.running.setCleanup(
+    id,
+    afterAnswers().then(() => removeCgroups(deps, id)),
+  );
   if (delayMs !== null) {
     deps.restartTimers.schedule(id, delayMs);
   } else if (before.hostConfig.AutoRemove) {
@@ -115,6 +118,11 @@ export function removeAfterExit(deps: HandleExitDeps, id: string): void {
     .catch((error: unknown) =>
       deps.log.error({ containerId: id, err: error }, 'a container with --rm was not removed'),
     );
+}
+
+/** Those who waited for the exit hear of it before the daemon turns to other work. */
+function afterAnswers(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 async function removeCgroups(deps: HandleExitDeps, id: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 /** Removes containers. Their files are only renamed here; the trash deletes them in the background. */
+import { rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerRecord } from './container.ts';
@@ -80,9 +81,7 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
     deps.store.delete(id);
     deps.running.forget(id);
     if (record.idRange !== null) deps.idRanges.release(record.idRange);
-    rm(files.runtimeDirectory, { recursive: true, force: true }).catch((error: unknown) =>
-      deps.log.error({ containerId: id, err: error }, 'a runtime directory could not be removed'),
-    );
+    removeRuntimeDirectory(deps, id, files.runtimeDirectory);
   } catch (error) {
     deps.store.update(id, { status: 'dead', error: error instanceof Error ? error.message : String(error) });
     throw error;
@@ -91,6 +90,18 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
   // The error is the removal's, as in moby (SetRemoved): a failed start is told by the start.
   deps.waiters.removed(id, { exitCode: record.exitCode, error: '' });
   deps.imageReleased(record.imageId);
+}
+
+/** Empty as a rule, since the supervisor takes its socket away; missing where the container was never started. */
+function removeRuntimeDirectory(deps: RemoveDeps, id: string, path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+    rm(path, { recursive: true, force: true }).catch((cause: unknown) =>
+      deps.log.error({ containerId: id, err: cause }, 'a runtime directory could not be removed'),
+    );
+  }
 }
 
 /** A container whose supervisor does not answer (see reconcile) is killed by its cgroups: a user must get rid of it. */

@@ -160,7 +160,7 @@ async function recordStartFailure(deps: StartDeps, record: ContainerRecord, erro
 }
 
 function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
-  mkdirSync(files.runtimeDirectory, { recursive: true, mode: 0o700 });
+  makeDirectory(files.runtimeDirectory);
   const texts = networkFiles(record, readHostFile);
   const rootId = record.idRange ?? 0;
   for (const [path, text] of [
@@ -171,6 +171,15 @@ function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
     writeFileSync(path, text, { mode: 0o644 });
     // The owner stays with the file from the first start on.
     if (rootId !== 0 && record.startedAt === null) chownSync(path, rootId, rootId);
+  }
+}
+
+/** One that an earlier run left is as good. */
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import { sendDescriptors } from '../os/send-descriptor.ts';
 import { LaunchError, type StepFailure } from './launch-error.ts';
 import type { LaunchPlan, Slot } from './launch-plan.ts';
 import { createLauncherPool, type LauncherPool, type LauncherProcess, type WaitingLaunchers } from './launcher-pool.ts';
-import { DESCRIPTORS_PER_MESSAGE, encodePlan, encodePlanFrame, encodeSlots } from './launcher-protocol.ts';
+import { DESCRIPTORS_PER_MESSAGE, encodePlan, encodePlanFrame, encodeSlots, encodeStart } from './launcher-protocol.ts';
 import { type AttachRequest, followSupervisor, type Supervisor } from './supervisor.ts';
 
 export interface LaunchOptions {
@@ -66,7 +66,9 @@ async function launch(pool: LauncherPool, plan: LaunchPlan, options: LaunchOptio
   const report = (failure: { step: number | null; errno: number; detail: string }): void =>
     options.onWarning?.({ ...failure, errnoName: errnoName(failure.errno) });
   let failed: LaunchError | null = null;
-  const { control, forked } = givePlan(pool, plan, options.descriptors);
+  // Clients are attached between the plan and the start; without any, one message says it all.
+  const startsAtOnce = options.attach.length === 0;
+  const { control, forked } = givePlan(pool, plan, options.descriptors, startsAtOnce);
   const { connection, started } = followSupervisor(control, {
     onWarning: report,
     onFailed: (failure) => {
@@ -84,7 +86,7 @@ async function launch(pool: LauncherPool, plan: LaunchPlan, options: LaunchOptio
   }
   try {
     await Promise.all(attached.map(({ sent }) => sent));
-    await connection.start();
+    if (!startsAtOnce) await connection.start();
     return await started;
   } catch (error) {
     connection.close();
@@ -97,7 +99,12 @@ async function launch(pool: LauncherPool, plan: LaunchPlan, options: LaunchOptio
 }
 
 /** Gives the plan to a launcher that waits, or to a new one where those that waited have died. */
-function givePlan(pool: LauncherPool, plan: LaunchPlan, descriptors: readonly number[]): LauncherProcess {
+function givePlan(
+  pool: LauncherPool,
+  plan: LaunchPlan,
+  descriptors: readonly number[],
+  startsAtOnce: boolean,
+): LauncherProcess {
   const planDescriptor = createMemfd('tsd-plan');
   try {
     const bytes = encodePlan(plan);
@@ -105,7 +112,7 @@ function givePlan(pool: LauncherPool, plan: LaunchPlan, descriptors: readonly nu
     for (;;) {
       const launcher = pool.take();
       try {
-        sendPlan(launcher.control, planDescriptor, descriptors);
+        sendPlan(launcher.control, planDescriptor, descriptors, startsAtOnce);
         return launcher;
       } catch (error) {
         closeSync(launcher.control);
@@ -117,15 +124,32 @@ function givePlan(pool: LauncherPool, plan: LaunchPlan, descriptors: readonly nu
   }
 }
 
-function sendPlan(control: number, planDescriptor: number, descriptors: readonly number[]): void {
-  for (let first: Slot = 0; first < descriptors.length; first += DESCRIPTORS_PER_MESSAGE) {
+/** Each wake-up of the launcher costs, so as much as possible goes in one message. */
+function sendPlan(
+  control: number,
+  planDescriptor: number,
+  descriptors: readonly number[],
+  startsAtOnce: boolean,
+): void {
+  let first: Slot = 0;
+  for (; descriptors.length - first >= DESCRIPTORS_PER_MESSAGE; first += DESCRIPTORS_PER_MESSAGE) {
     const part = descriptors.slice(first, first + DESCRIPTORS_PER_MESSAGE);
-    sendFrame(control, part, encodeSlots(first, part.length));
+    sendFrames(control, part, [encodeSlots(first, part.length)]);
   }
-  sendFrame(control, [planDescriptor], encodePlanFrame());
+  const rest = descriptors.slice(first);
+  sendFrames(
+    control,
+    [...rest, planDescriptor],
+    [
+      ...(rest.length > 0 ? [encodeSlots(first, rest.length)] : []),
+      encodePlanFrame(),
+      ...(startsAtOnce ? [encodeStart()] : []),
+    ],
+  );
 }
 
 /** These are the first few bytes in the socket's buffer, so there is room. */
-function sendFrame(control: number, descriptors: readonly number[], frame: Buffer): void {
-  if (sendDescriptors(control, descriptors, frame) !== frame.length) throw new SystemCallError('sendmsg', EAGAIN);
+function sendFrames(control: number, descriptors: readonly number[], frames: readonly Buffer[]): void {
+  const bytes = Buffer.concat(frames);
+  if (sendDescriptors(control, descriptors, bytes) !== bytes.length) throw new SystemCallError('sendmsg', EAGAIN);
 }

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import { sendBytes } from '../os/send-descriptor.ts';
 import { createSocketPair } from '../os/socket-pair.ts';
-import { reapProcess, spawnDescriptor } from '../os/spawn-launcher.ts';
+import { reapProcess, spawnDescriptor, spawnDescriptorInThread } from '../os/spawn-launcher.ts';
 import type { HostFacts } from './host-facts.ts';
 import type { Namespace } from './launch-plan.ts';
 import { CONTROL_DESCRIPTOR, encodePrepare } from './launcher-protocol.ts';
@@ -28,6 +28,7 @@ export interface WaitingLaunchers {
   readonly onError: (error: unknown) => void;
 }
 
+const ARGV = ['tsd-launch'];
 /** Enough for starts in turn; many at once spawn their own. */
 const WAITING_COUNT = 2;
 
@@ -43,7 +44,7 @@ export function waitingLaunchers(
 export interface LauncherPool {
   /** One that waits, or a new one. @throws SystemCallError where none can be started. */
   take(): LauncherProcess;
-  /** Starts those that are missing. */
+  /** Starts those that are missing, in the background. */
   refill(): void;
   /** Ends those that wait. */
   close(): Promise<void>;
@@ -52,16 +53,15 @@ export interface LauncherPool {
 /** @param executable a descriptor of the launcher's binary. */
 export function createLauncherPool(executable: number, ahead: WaitingLaunchers | null): LauncherPool {
   const waiting: LauncherProcess[] = [];
+  const starting = new Set<Promise<void>>();
   let closed = false;
 
-  const spawn = (waited: boolean): LauncherProcess => {
+  const startOne = async (namespaces: readonly Namespace[] | null): Promise<void> => {
     const [control, launcherEnd] = createSocketPair();
     try {
-      const pid = spawnDescriptor(executable, ['tsd-launch'], new Map([[CONTROL_DESCRIPTOR, launcherEnd]]));
-      const forked = reapProcess(pid);
-      // Whoever takes it awaits this; until then a rejection must not count as unhandled.
-      forked.catch(() => undefined);
-      return { control, forked, waited };
+      const pid = await spawnDescriptorInThread(executable, ARGV, new Map([[CONTROL_DESCRIPTOR, launcherEnd]]));
+      waiting.push({ control, forked: reap(pid), waited: true });
+      if (namespaces !== null) sendBytes(control, encodePrepare(namespaces));
     } catch (error) {
       closeSync(control);
       throw error;
@@ -70,24 +70,42 @@ export function createLauncherPool(executable: number, ahead: WaitingLaunchers |
     }
   };
   return {
-    take: () => waiting.shift() ?? spawn(false),
+    take() {
+      const launcher = waiting.shift();
+      if (launcher !== undefined) return launcher;
+      const [control, launcherEnd] = createSocketPair();
+      try {
+        const pid = spawnDescriptor(executable, ARGV, new Map([[CONTROL_DESCRIPTOR, launcherEnd]]));
+        return { control, forked: reap(pid), waited: false };
+      } catch (error) {
+        closeSync(control);
+        throw error;
+      } finally {
+        closeSync(launcherEnd);
+      }
+    },
     refill() {
       if (ahead === null || closed) return;
-      try {
-        while (waiting.length < ahead.count) {
-          const launcher = spawn(true);
-          waiting.push(launcher);
-          if (ahead.namespaces !== null) sendBytes(launcher.control, encodePrepare(ahead.namespaces));
-        }
-      } catch (error) {
-        ahead.onError(error);
+      for (let missing = ahead.count - waiting.length - starting.size; missing > 0; missing -= 1) {
+        const work = startOne(ahead.namespaces)
+          .catch(ahead.onError)
+          .finally(() => starting.delete(work));
+        starting.add(work);
       }
     },
     async close() {
       closed = true;
+      await Promise.all(starting);
       const ended = waiting.splice(0);
       for (const { control } of ended) closeSync(control);
       await Promise.all(ended.map(({ forked }) => forked));
     },
   };
+}
+
+/** Whoever takes the launcher awaits this; until then a rejection must not count as unhandled. */
+function reap(pid: number): Promise<void> {
+  const forked = reapProcess(pid);
+  forked.catch(() => undefined);
+  return forked;
 }

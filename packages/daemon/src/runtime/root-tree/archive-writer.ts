@@ -16,8 +16,14 @@ import { fileKind } from './file-kind.ts';
 import type { TreeEntry } from './walk-root.ts';
 
 const PERMISSIONS = 0o7777;
-/** Docker's readers take sparse files, but some others' write the map out as content: only large holes are worth it. */
-const MIN_HOLE_BYTES = 1024 * 1024;
+/**
+ * Holes that an archive has as zeros, as Docker writes all of them. Beyond that files are written as sparse ones, so that a
+ * hole of some terabytes fills no disk: dockerd loads and runs such a layer, but cannot save or push it again (its tar-split
+ * loses the map).
+ */
+const MAX_ZEROED_BYTES = 1024 ** 3;
+/** Smaller files are not asked for holes. */
+const SPARSE_FROM_BYTES = 1024 * 1024;
 /** A map of so many pieces is well below what readers accept for one (1 MiB). */
 const MAX_EXTENTS = 16_384;
 /** Attributes that say that a file's content, or a directory's, is elsewhere: the overlay's options forbid both. */
@@ -27,6 +33,7 @@ export class ArchiveWriter {
   private readonly output: SlotWriter;
   /** Where the first name of a file with several is. */
   private readonly linked = new Map<string, string>();
+  private zeroedBytes = 0;
 
   constructor(output: SlotWriter) {
     this.output = output;
@@ -90,16 +97,24 @@ export class ArchiveWriter {
     // renamed to its name meanwhile.
     const fd = openSync(`/proc/self/fd/${handle}`, constants.O_RDONLY);
     try {
-      const { sizeBytes } = member;
-      const extents = sizeBytes > MIN_HOLE_BYTES ? dataExtents(fd, sizeBytes, MAX_EXTENTS) : null;
-      const isSparse = extents !== null && sizeBytes - extentBytes(extents) >= MIN_HOLE_BYTES;
-      const pieces: readonly DataExtent[] = isSparse ? extents : [{ offset: 0, length: sizeBytes }];
-      this.output.write(encodeMember({ ...member, extents: isSparse ? extents : null }));
+      const extents = this.sparseExtents(fd, member.sizeBytes);
+      const pieces = extents ?? [{ offset: 0, length: member.sizeBytes }];
+      this.output.write(encodeMember({ ...member, extents }));
       for (const piece of pieces) this.copy(fd, piece);
       this.output.zeros(paddingBytes(extentBytes(pieces)));
     } finally {
       closeSync(fd);
     }
+  }
+
+  /** Null for a file that is written as a whole. */
+  private sparseExtents(fd: number, sizeBytes: number): readonly DataExtent[] | null {
+    if (sizeBytes < SPARSE_FROM_BYTES) return null;
+    const extents = dataExtents(fd, sizeBytes, MAX_EXTENTS);
+    const holeBytes = sizeBytes - extentBytes(extents);
+    if (this.zeroedBytes + holeBytes > MAX_ZEROED_BYTES) return extents;
+    this.zeroedBytes += holeBytes;
+    return null;
   }
 
   /** Exactly the piece; zeros stand for what was cut off meanwhile. */
