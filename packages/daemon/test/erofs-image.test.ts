@@ -261,6 +261,45 @@ t.test('sparse files', async (t) => {
   );
 });
 
+t.test('no chunk goes on where the one before ends on another device', async (t) => {
+  for (const map of ['0,512,600,10', '1,512,4096,512']) {
+    let moved = 0;
+    let usual: number | undefined;
+    // Everything in the tar moves on block by block, and passes the place where the image's own data begins.
+    for (let pad = 0; pad < 60; pad++) {
+      const tar = archive(
+        { name: 'pad', data: Buffer.alloc(pad * 512) },
+        pax([
+          ['GNU.sparse.size', '5000'],
+          ['GNU.sparse.map', map],
+        ]),
+        { name: 's', data: Buffer.alloc(map.endsWith('512') ? 1024 : 522, 'x') },
+        ...Array.from({ length: 100 }, (_, i) => ({ name: `inode${i}` })),
+      );
+      const image = encode(tar);
+      const file = at(readErofs(image, [tar]), 's');
+      const chunks = chunksOf(image, file).filter(({ block }) => block !== 0xffffffff);
+      for (const [i, { device, block }] of chunks.slice(1).entries()) {
+        const before = chunks[i];
+        if (before !== undefined && before.device !== device && before.block + 1 === block) t.fail(`${map}, ${pad}`);
+      }
+      const own = chunks.find(({ device }) => device === 0)?.block;
+      usual ??= own;
+      if (own !== usual) moved++;
+    }
+    t.ok(moved > 0 && moved < 3, `${map}: it would have happened`);
+  }
+});
+
+function chunksOf(image: Buffer, { number, size }: ReadInode): { device: number; block: number }[] {
+  const inode = number * 32;
+  t.equal(image.readUInt32LE(inode + 16), 0x20, 'chunks of one block');
+  return Array.from({ length: Math.ceil(size / 512) }, (_, i) => ({
+    device: image.readUInt16LE(inode + 64 + i * 8 + 2),
+    block: image.readUInt32LE(inode + 64 + i * 8 + 4),
+  }));
+}
+
 t.test('huge sparse files cost little', async (t) => {
   const size = 8 * 1024 ** 4;
   const tar = archive(

@@ -33,7 +33,7 @@ import {
   roundUp,
   xattrSize,
 } from './erofs-layout.ts';
-import { type FileChunks, type FilePlacement, HOLE } from './file-placement.ts';
+import { copiedIndex, type FileChunks, type FilePlacement, HOLE } from './file-placement.ts';
 import { type LayerInode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG } from './layer-inode.ts';
 import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
@@ -183,30 +183,45 @@ function encodeChunks(
   for (const address of addresses) {
     target.writeUInt16LE(address >= 0 ? 1 : 0, at + 2);
     if (address >= 0) target.writeUInt32LE(address, at + 4);
-    else target.writeUInt32LE(address === HOLE ? NULL_BLOCK : firstCopied + (-2 - address) * 2 ** chunkBits, at + 4);
+    else
+      target.writeUInt32LE(address === HOLE ? NULL_BLOCK : firstCopied + copiedIndex(address) * 2 ** chunkBits, at + 4);
     at += CHUNK_INDEX_BYTES;
   }
 }
 
 /** What lies outside the inodes, in the inodes' order. */
 function* encodeData(layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
+  let position = layout.dataOffset;
   for (const inode of layout.inodes) {
-    if (layout.firstBlocks[inode.ordinal] === 0) continue;
-    const directory = layout.directories.get(inode);
-    const chunks = layout.copied.get(inode);
-    if (directory !== undefined) yield* encodeDirectory(inode, directory, layout);
-    else if (chunks !== undefined) {
-      const chunkBytes = layout.blockBytes * 2 ** chunks.chunkBits;
-      for (const offset of chunks.copiedOffsets) yield* readInWindows(placement, inode, offset, chunkBytes);
-    } else if ((inode.mode & S_IFMT) === S_IFREG) {
-      const inline = layout.layouts[inode.ordinal] === LAYOUT_FLAT_INLINE;
-      const blocks = (inline ? Math.floor : Math.ceil)(inode.sizeBytes / layout.blockBytes);
-      yield* readInWindows(placement, inode, 0, blocks * layout.blockBytes);
-    } else {
-      const block = Buffer.alloc(roundUp(inode.target.length, layout.blockBytes));
-      block.write(inode.target, 0, 'latin1');
-      yield block;
+    const firstBlock = layout.firstBlocks[inode.ordinal] as number;
+    if (firstBlock === 0) continue;
+    const gapBytes = firstBlock * layout.blockBytes - position;
+    if (gapBytes > 0) yield Buffer.alloc(gapBytes);
+    position += gapBytes;
+    for (const piece of encodeDataOf(inode, layout, placement)) {
+      position += piece.length;
+      yield piece;
     }
+  }
+}
+
+/** Whole blocks. */
+function* encodeDataOf(inode: LayerInode, layout: ErofsLayout, placement: FilePlacement): Generator<Buffer> {
+  const { blockBytes } = layout;
+  const directory = layout.directories.get(inode);
+  const chunks = layout.copied.get(inode);
+  if (directory !== undefined) yield* encodeDirectory(inode, directory, layout);
+  else if (chunks !== undefined) {
+    const chunkBytes = blockBytes * 2 ** chunks.chunkBits;
+    for (const offset of chunks.copiedOffsets) yield* readInWindows(placement, inode, offset, chunkBytes);
+  } else if ((inode.mode & S_IFMT) === S_IFREG) {
+    const inline = layout.layouts[inode.ordinal] === LAYOUT_FLAT_INLINE;
+    const blocks = (inline ? Math.floor : Math.ceil)(inode.sizeBytes / blockBytes);
+    yield* readInWindows(placement, inode, 0, blocks * blockBytes);
+  } else {
+    const block = Buffer.alloc(roundUp(inode.target.length, blockBytes));
+    block.write(inode.target, 0, 'latin1');
+    yield block;
   }
 }
 

@@ -14,7 +14,7 @@ import {
   XATTR_ENTRY_BYTES,
   XATTR_HEADER_BYTES,
 } from './erofs-format.ts';
-import type { FileChunks, FilePlacement } from './file-placement.ts';
+import { copiedIndex, type FileChunks, type FilePlacement, HOLE } from './file-placement.ts';
 import { type LayerInode, S_IFLNK, S_IFMT, S_IFREG } from './layer-inode.ts';
 import type { LayerTree } from './layer-tree.ts';
 import { erofsXattrName } from './layer-xattrs.ts';
@@ -161,11 +161,34 @@ class InodePlacer {
     for (let i = 0; i < inodes.length; i++) {
       const blocks = this.firstBlocks[i] as number;
       if (blocks === 0) continue;
+      const chunks = this.copied.get(inodes[i] as LayerInode);
+      if (chunks !== undefined) {
+        const bad = blocksThatJoinDevices(chunks);
+        while (bad.has(block)) block++;
+      }
       this.firstBlocks[i] = block;
       block += blocks;
     }
     return roundUp(block, PAGE_BYTES / this.blockBytes);
   }
+}
+
+/**
+ * Where the copied chunks of a file must not begin. Reading from block devices the kernel joins a chunk with the one before
+ * when it goes on at the next block, without a look at the device (fs/iomap, seen on Linux 6.18): the content would be
+ * another device's.
+ */
+function blocksThatJoinDevices({ addresses, chunkBits }: FileChunks): ReadonlySet<number> {
+  const chunkBlocks = 2 ** chunkBits;
+  const bad = new Set<number>();
+  let previous = HOLE;
+  for (const address of addresses) {
+    if (address === HOLE) continue;
+    if (previous >= 0 && address < 0) bad.add(previous + chunkBlocks - copiedIndex(address) * chunkBlocks);
+    else if (previous < HOLE && address >= 0) bad.add(address - (copiedIndex(previous) + 1) * chunkBlocks);
+    previous = address;
+  }
+  return bad;
 }
 
 function sortedNames(children: ReadonlyMap<ByteString, LayerInode>): ByteString[] {

@@ -15,6 +15,11 @@ export interface FileChunks {
   readonly copiedOffsets: readonly number[];
 }
 
+/** n, of the address of the n-th copied chunk. */
+export function copiedIndex(address: number): number {
+  return -2 - address;
+}
+
 /**
  * A way to place content. *Index mode* (index-placement.ts) points into the layer's tar, which is the image's extra
  * device. *Copy mode* (copy-placement.ts), for kernels before 6.12, has blocks of 4 KiB and no device.
