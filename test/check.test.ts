@@ -1,17 +1,6 @@
 /** System check: real files under a data root are damaged, found and mended, while containers run and images come. */
 import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { CheckMessage, CheckProblem, CheckSummary } from '../packages/shared/src/api-system-check.ts';
@@ -63,14 +52,18 @@ const onlyFile = (directory: string, name = ''): string => {
   return path;
 };
 
-/** Changes a byte in the middle, in place: mounts see it too. */
+/** Puts other bytes in the file's place: whoever has it open, such as a mount, keeps what was there. */
+function replace(path: string, bytes: Buffer): void {
+  rmSync(path);
+  writeFileSync(path, bytes);
+}
+
+/** Changes a byte in the middle. */
 function flip(path: string): void {
-  const at = Math.floor(statSync(path).size / 2);
-  const file = openSync(path, 'r+');
-  const byte = Buffer.alloc(1);
-  readSync(file, byte, 0, 1, at);
-  writeSync(file, Buffer.from([(byte[0] ?? 0) ^ 0xff]), 0, 1, at);
-  closeSync(file);
+  const bytes = readFileSync(path);
+  const at = bytes.length >> 1;
+  bytes[at] = (bytes[at] ?? 0) ^ 0xff;
+  replace(path, bytes);
 }
 
 const runs = async (t: Test, image: string): Promise<void> => {
@@ -85,7 +78,7 @@ t.test('an image from an archive', async (t) => {
   const id = await tsdctl.output('run', '-d', '--network', 'none', 'busybox', 'sleep', '1000');
   t.teardown(() => tsdctl('rm', '-f', id));
 
-  writeFileSync(image, randomBytes(right.length));
+  replace(image, randomBytes(right.length));
   t.match((await check()).problems, [{ kind: 'layer', problem: /^layer.erofs is not what the tar gives/ }]);
   const { problems } = await repair();
   t.match(problems, [
@@ -169,7 +162,7 @@ t.test('an image from a registry', { skip: registryMissing() }, async (t) => {
 });
 
 t.test('beside everything else', async (t) => {
-  const content = randomBytes(60 * 1024 * 1024).toString('hex');
+  const content = randomBytes(40 * 1024 * 1024).toString('hex');
   const archive = dockerArchive({
     tags: ['large'],
     layers: [busyboxLayer(), layerTar([{ path: 'large', text: content }])],
@@ -222,7 +215,7 @@ t.test('beside everything else', async (t) => {
 
   await t.test('while images come and go and containers run', async (t) => {
     const work = async (): Promise<void> => {
-      for (let round = 0; round < 3; round += 1) {
+      for (let round = 0; round < 2; round += 1) {
         await runs(t, 'large');
         await tsdctl.output('rmi', 'large');
         await load();
