@@ -1,6 +1,7 @@
 /** What asks registries for images: pulls (`POST /images/create?fromImage=…`) and /distribution. */
 import { DistributionInspectSchema, type ImageCreateQuery } from '@tsd/shared/api-images';
 import { ErrorResponseSchema } from '@tsd/shared/api-system';
+import { TsdError } from '@tsd/shared/errors';
 import { withDefaultTag } from '@tsd/shared/image-reference';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { type Static, Type } from 'typebox';
@@ -29,7 +30,7 @@ export async function distributionRoutes(app: FastifyInstance, deps: Pick<PullIm
     },
     async (request, reply) => {
       const reference = withDefaultTag(pullReference(request.params.name, ''));
-      return describeRemoteImage(deps, reference, credentialsOf(request), abortWhenGone(reply));
+      return withoutPrompt(describeRemoteImage(deps, reference, credentialsOf(request), abortWhenGone(reply)));
     },
   );
 }
@@ -47,7 +48,22 @@ export function answerPull(
     credentials: credentialsOf(request),
   };
   const signal = abortWhenGone(reply);
-  return answerWithProgress(reply, (emit) => pullImage(deps, wanted, createPullReport(emit), signal));
+  return withoutPrompt(answerWithProgress(reply, (emit) => pullImage(deps, wanted, createPullReport(emit), signal)));
+}
+
+/**
+ * A registry that asks for credentials is a 403 here: for a 401 Docker's client asks for a user name on stdin, in scripts
+ * too, which dockerd's clients never meet (it answers 500).
+ */
+async function withoutPrompt<Answer>(work: Promise<Answer>): Promise<Answer> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof TsdError && error.code === 'unauthorized') {
+      throw new TsdError('forbidden', error.message, { cause: error });
+    }
+    throw error;
+  }
 }
 
 function credentialsOf(request: FastifyRequest): RegistryCredentials | null {
