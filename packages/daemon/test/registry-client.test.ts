@@ -543,6 +543,31 @@ t.test('credentials do not follow redirects or locations to other hosts', async 
   );
 });
 
+t.test('nor do they follow redirects of the token server', async (t) => {
+  const elsewhere = await startHostileRegistry();
+  t.teardown(() => elsewhere.remove());
+  const { registry, client } = await setUp(t);
+  const received: IncomingHttpHeaders[] = [];
+  elsewhere.misbehave((request, response) => {
+    received.push(request.headers);
+    response.end(JSON.stringify({ token: 'good' }));
+  });
+  registry.publish('team/app', [Buffer.alloc(512)]);
+  registry.misbehave((request, response, honest) => {
+    if (request.url?.startsWith('/token'))
+      response.writeHead(307, { location: `http://${elsewhere.host}/token` }).end();
+    else if (request.headers.authorization === 'Bearer good') honest();
+    else response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${registry.host}/token"` }).end();
+  });
+  const reference = { domain: registry.host, path: 'team/app' };
+  await client.repository(reference, { username: 'ann', password: 'pass' }).getManifest('latest', never);
+  t.equal(received.length, 1);
+  t.notOk(received[0]?.authorization);
+  const withToken = client.repository(reference, { identityToken: 'long-lived' });
+  await t.rejects(withToken.getManifest('latest', never), { code: 'bad_parameter' }, 'a POST is not redirected');
+  t.equal(received.length, 1);
+});
+
 t.test('mirrors of the hub', async (t) => {
   const mirror = await startHostileRegistry();
   const broken = await startHostileRegistry();

@@ -16,7 +16,7 @@ export interface ChallengeMemory {
 }
 
 export interface Authorizer {
-  /** The Authorization header for scopes; null as long as the registry has not asked for one. */
+  /** The Authorization header for scopes; null as long as the registry asks for none that can be had. */
   header(scopes: readonly string[], signal: AbortSignal): Promise<string | null>;
   /**
    * The header that answers a 401, after which `header` gives the same.
@@ -185,10 +185,11 @@ export function createAuthorizer({
       if (memory.challenge.scheme === 'basic' && !credentials?.username) return null;
       try {
         return await respond(memory.challenge, null, scopes, signal);
-      } catch (error) {
-        // Perhaps the registry asks for something else by now.
+      } catch {
+        signal.throwIfAborted();
+        // Perhaps the registry asks for something else by now, or for nothing: its answer will tell.
         memory.challenge = null;
-        throw error;
+        return null;
       }
     },
     async answer(challenges, refused, scopes, signal) {

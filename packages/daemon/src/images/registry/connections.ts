@@ -5,7 +5,7 @@ import { TsdError } from '@tsd/shared/errors';
 import type { Dispatcher } from 'undici';
 import { type HostCertificates, readHostCertificates, secureContext } from './certificates.ts';
 import type { Environment, ProxyRules } from './proxy-rules.ts';
-import { networkError } from './registry-error.ts';
+import { networkError, RegistryError, requestText } from './registry-error.ts';
 import type { InsecureHosts } from './registry-hosts.ts';
 
 export interface Timeouts {
@@ -55,6 +55,11 @@ const CONNECTIONS_PER_HOST = 16;
 const MAX_HOSTS = 64;
 const MAX_HEADER_BYTES = 64 * 1024;
 const IDLE_MS = 10_000;
+/** For a whole document, however steadily it trickles. */
+const DOCUMENT_MS = 60_000;
+const MAX_DISCARDED_BYTES = 128 * 1024;
+/** A registry may move or verify a large blob before it answers an upload: so many times the usual patience. */
+const UPLOAD_PATIENCE = 10;
 
 /**
  * @param hostAndPort the registry's own: its certificates vouch for the hosts that it involves too, as in Docker, but its
@@ -107,6 +112,9 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
               ? (body ?? null)
               : Readable.from(body),
           signal,
+          ...(method === 'PUT' || method === 'PATCH'
+            ? { headersTimeout: settings.timeouts.stallMs * UPLOAD_PATIENCE }
+            : {}),
         };
         const response = await (await agent).request(options);
         return { url, method, status: response.statusCode, headers: response.headers, body: response.body, signal };
@@ -146,6 +154,10 @@ export async function readBody(response: HttpResponse, maxBytes: number, what: s
   const { body, method, url, signal } = response;
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
+  const tooSlow = new RegistryError('unavailable', `${requestText(method, url)}: ${what} takes too long`, {
+    retry: 'soon',
+  });
+  const timer = setTimeout(() => body.destroy(tooSlow), DOCUMENT_MS);
   try {
     for await (const chunk of body as AsyncIterable<Buffer>) {
       sizeBytes += chunk.length;
@@ -155,21 +167,17 @@ export async function readBody(response: HttpResponse, maxBytes: number, what: s
   } catch (error) {
     signal.throwIfAborted();
     throw networkError(error, method, url);
+  } finally {
+    clearTimeout(timer);
   }
   return Buffer.concat(chunks, sizeBytes);
 }
 
 /** Reads a body that nobody wants, so that its connection can be used again; a long one is not worth it. */
-export async function discardBody({ body }: HttpResponse): Promise<void> {
-  let sizeBytes = 0;
+export async function discardBody(response: HttpResponse): Promise<void> {
   try {
-    for await (const chunk of body as AsyncIterable<Buffer>) {
-      sizeBytes += chunk.length;
-      if (sizeBytes > MAX_DISCARDED_BYTES) break;
-    }
+    await readBody(response, MAX_DISCARDED_BYTES, 'a body');
   } catch {
-    // The status said all that matters.
+    // The status said all that matters; an abort is noticed by what comes next.
   }
 }
-
-const MAX_DISCARDED_BYTES = 128 * 1024;

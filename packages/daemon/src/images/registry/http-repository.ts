@@ -35,7 +35,8 @@ export function createHttpRepository(
 ): RemoteRepository {
   const { domain, path } = reference;
   const { registry } = sessions;
-  const readers = [...sessions.mirrors, registry];
+  /** Mirrors that answer. */
+  const mirrors = new Set(sessions.mirrors);
   const pullScopes = [`repository:${path}:pull`];
   const pushScopes = [`repository:${path}:pull,push`];
   /** Uploads that the registry began where it would not mount, by digest. */
@@ -46,11 +47,12 @@ export function createHttpRepository(
     signal: AbortSignal,
     read: (session: EndpointSession) => Promise<Result>,
   ): Promise<Result> => {
-    for (const mirror of sessions.mirrors) {
+    for (const mirror of mirrors) {
       try {
         return await read(mirror);
-      } catch {
+      } catch (error) {
         signal.throwIfAborted();
+        if (error instanceof TsdError && error.code === 'unavailable') mirrors.delete(mirror);
       }
     }
     return read(registry);
@@ -127,7 +129,11 @@ export function createHttpRepository(
       ),
 
     openBlob: (blob, options) =>
-      downloadBlob(readers, blob, { ...options, path: `${path}/blobs/${blob.digest}`, scopes: pullScopes }),
+      downloadBlob([...mirrors, registry], blob, {
+        ...options,
+        path: `${path}/blobs/${blob.digest}`,
+        scopes: pullScopes,
+      }),
 
     async readBlob(blob, { signal, maxBytes }) {
       checkSize(blob, maxBytes);

@@ -1,4 +1,5 @@
 /** The registry client: one set of connections for each registry and mirror. */
+import { TsdError } from '@tsd/shared/errors';
 import type { BackOff } from './back-off.ts';
 import { CERTIFICATE_FOLDERS } from './certificates.ts';
 import { discardBody, type Timeouts } from './connections.ts';
@@ -30,6 +31,7 @@ export interface RegistryClientSettings {
 }
 
 const TIMEOUTS: Timeouts = { connectMs: 10_000, stallMs: 30_000 };
+const MIRROR_ATTEMPTS = 2;
 const BACK_OFF: BackOff = { attempts: 5, firstDelayMs: 500, maxDelayMs: 30_000 };
 
 /** @throws TsdError `bad_parameter` for a mirror, an insecure registry or a proxy that cannot be */
@@ -43,7 +45,9 @@ export function createRegistryClient(settings: RegistryClientSettings): Registry
     backOff: settings.backOff ?? BACK_OFF,
     userAgent: settings.userAgent,
   };
-  const mirrors = settings.registryMirrors.map((text) => createEndpoint(parseMirror(text), common));
+  // Someone else has it too.
+  const mirrorSettings = { ...common, backOff: { ...common.backOff, attempts: MIRROR_ATTEMPTS } };
+  const mirrors = settings.registryMirrors.map((text) => createEndpoint(parseMirror(text), mirrorSettings));
   const registries = new Map<string, RegistryEndpoint>();
   const registryOf = (domain: string): RegistryEndpoint => {
     const host = registryHost(domain);
@@ -66,7 +70,14 @@ export function createRegistryClient(settings: RegistryClientSettings): Registry
       const session = registryOf(domainOfServerAddress(serverAddress)).session(credentials, (token) => {
         identityToken = token;
       });
-      const response = await session.request({ method: 'GET', target: '', scopes: [], signal });
+      const response = await session
+        .request({ method: 'GET', target: '', scopes: [], signal })
+        .catch((error: unknown) => {
+          if (!(error instanceof TsdError) || error.code !== 'unauthorized') throw error;
+          const { host } = session.endpoint;
+          const text = `login attempt to ${host} failed with status: 401 Unauthorized: ${error.message}`;
+          throw new TsdError('unauthorized', text, { cause: error });
+        });
       if (response.status !== 200) throw await responseError(response);
       await discardBody(response);
       return identityToken;

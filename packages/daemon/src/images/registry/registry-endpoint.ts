@@ -12,7 +12,7 @@ import {
   type HttpResponse,
 } from './connections.ts';
 import { RegistryError, requestText, speaksPlainHttp } from './registry-error.ts';
-import type { InsecureHosts } from './registry-hosts.ts';
+import { type InsecureHosts, isLoopback } from './registry-hosts.ts';
 import type { RegistryCredentials } from './remote-repository.ts';
 import { responseError } from './response-error.ts';
 
@@ -64,10 +64,15 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
   const host = isMirror ? base.host : base;
   const connections = createConnections(host, settings);
   const memory: ChallengeMemory = { challenge: null };
-  let found = isMirror ? base : settings.insecureHosts.includes(host) ? null : new URL(`https://${host}/`);
+  const isFound = !isMirror && settings.insecureHosts.includes(host);
+  let found = isMirror ? base : isFound ? null : new URL(`https://${host}/`);
   const findBase = async (signal: AbortSignal): Promise<URL> => {
     found ??= await findScheme(host, connections, signal);
     return found;
+  };
+  /** A registry that is set up anew may speak the other scheme; one that gets HTTP where it speaks HTTPS answers 400. */
+  const findAgain = (): void => {
+    if (isFound) found = null;
   };
 
   const session = (
@@ -78,25 +83,35 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
       credentials,
       memory,
       send: async (request) => {
-        const response = await follow(connections, settings.insecureHosts, request, request.headers);
+        // All headers are secrets here: the password is among them.
+        const response = await follow(
+          connections,
+          settings.insecureHosts,
+          { ...request, headers: {} },
+          request.headers,
+        );
         return passing(response) ? Promise.reject(await responseError(response)) : response;
       },
       // Credentials go there: in the clear only where the registry's own would.
-      checkRealm: (realm) => checkDowngrade(found, realm, settings.insecureHosts),
+      checkRealm: (realm) => checkReferral(found, realm, settings.insecureHosts),
       ...(onRefreshToken === undefined ? {} : { onRefreshToken }),
     });
     const once = async (request: EndpointRequest): Promise<HttpResponse> => {
       const { method, target, scopes, headers = {}, body, signal } = request;
       const origin = await findBase(signal);
       const url = typeof target === 'string' ? new URL(`v2/${target}`, origin) : target;
-      checkDowngrade(origin, url, settings.insecureHosts);
+      checkReferral(origin, url, settings.insecureHosts);
       const send = (authorization: string | null): Promise<HttpResponse> => {
         const isOwn = url.origin === origin.origin;
         const secret = isOwn && authorization !== null ? { authorization } : {};
         return follow(connections, settings.insecureHosts, { method, url, headers, body: body?.(), signal }, secret);
       };
       const authorization = await authorizer.header(scopes, signal);
-      let response = await send(authorization);
+      let response = await send(authorization).catch((error: unknown) => {
+        findAgain();
+        throw error;
+      });
+      if (response.status === 400) findAgain();
       if (response.status === 401 && response.url.origin === origin.origin) {
         const challenges = parseChallenges([response.headers['www-authenticate'] ?? []].flat());
         const refusal = await responseError(response);
@@ -152,9 +167,9 @@ async function follow(
 ): Promise<HttpResponse> {
   const { method, headers, signal } = request;
   let { url } = request;
+  let isOwn = true;
   const isRead = method === 'GET' || method === 'HEAD';
   for (let redirects = 0; ; redirects++) {
-    const isOwn = url.origin === request.url.origin;
     const response = await connections.send({ ...request, url, headers: isOwn ? { ...headers, ...secret } : headers });
     const { location } = response.headers;
     if (!isRead || !REDIRECTS.includes(response.status) || location === undefined) return response;
@@ -167,8 +182,10 @@ async function follow(
       );
     }
     const next = resolveLocation(location, response);
-    checkDowngrade(url, next, insecureHosts);
+    checkReferral(url, next, insecureHosts);
     url = next;
+    // What left its origin once gets no secrets any more, even if it comes back.
+    isOwn &&= url.origin === request.url.origin;
   }
 }
 
@@ -191,8 +208,15 @@ export function resolveLocation(location: string | undefined, response: Pick<Htt
   return url;
 }
 
-/** From HTTPS to HTTP only where the host may speak it anyway. */
-function checkDowngrade(from: URL | null, to: URL, insecureHosts: InsecureHosts): void {
+/**
+ * Whether a registry may send this host elsewhere: from HTTPS to HTTP only where the other may speak it anyway, and to
+ * loopback only from there, since what listens there is not for others to ask.
+ */
+function checkReferral(from: URL | null, to: URL, insecureHosts: InsecureHosts): void {
+  if (from?.host === to.host && from.protocol === to.protocol) return;
+  if (isLoopback(to.host) && !(from !== null && isLoopback(from.host))) {
+    throw new TsdError('bad_parameter', `the registry ${from?.host ?? ''} refers to ${to.origin}, which is this host`);
+  }
   if (to.protocol === 'https:' || from?.protocol === 'http:' || insecureHosts.includes(to.host)) return;
   throw new TsdError(
     'bad_parameter',

@@ -51,13 +51,13 @@ const CERTIFICATE_ERRORS: Readonly<Record<string, string>> = {
 };
 
 const NETWORK_ERRORS: Readonly<Record<string, { readonly text: string; readonly retry: Retry }>> = {
-  ENOTFOUND: { text: 'no such host', retry: 'never' },
-  EAI_AGAIN: { text: 'temporary failure in name resolution', retry: 'transfers' },
-  ECONNREFUSED: { text: 'connect: connection refused', retry: 'transfers' },
-  EHOSTUNREACH: { text: 'connect: no route to host', retry: 'transfers' },
-  ENETUNREACH: { text: 'connect: network is unreachable', retry: 'transfers' },
-  ETIMEDOUT: { text: 'i/o timeout', retry: 'transfers' },
-  UND_ERR_CONNECT_TIMEOUT: { text: 'i/o timeout', retry: 'transfers' },
+  ENOTFOUND: { text: 'dial tcp: lookup HOST: no such host', retry: 'never' },
+  EAI_AGAIN: { text: 'dial tcp: lookup HOST: temporary failure in name resolution', retry: 'transfers' },
+  ECONNREFUSED: { text: 'dial tcp HOST: connect: connection refused', retry: 'transfers' },
+  EHOSTUNREACH: { text: 'dial tcp HOST: connect: no route to host', retry: 'transfers' },
+  ENETUNREACH: { text: 'dial tcp HOST: connect: network is unreachable', retry: 'transfers' },
+  ETIMEDOUT: { text: 'dial tcp HOST: i/o timeout', retry: 'transfers' },
+  UND_ERR_CONNECT_TIMEOUT: { text: 'dial tcp HOST: i/o timeout', retry: 'transfers' },
   UND_ERR_HEADERS_TIMEOUT: { text: 'the registry does not answer', retry: 'soon' },
   UND_ERR_BODY_TIMEOUT: { text: 'the registry stopped sending', retry: 'soon' },
   ECONNRESET: { text: 'connection reset by peer', retry: 'soon' },
@@ -95,7 +95,10 @@ export function networkError(error: unknown, method: string, url: URL): TsdError
     // HPE_…: bytes that are no HTTP; ERR_SSL_…: a handshake that cannot succeed.
     return new RegistryError('unavailable', `${head}: ${detail}`, { cause: error });
   }
-  return new RegistryError('unavailable', `${head}: ${known.text}`, { retry: known.retry, cause: error });
+  return new RegistryError('unavailable', `${head}: ${known.text.replace('HOST', url.host)}`, {
+    retry: known.retry,
+    cause: error,
+  });
 }
 
 /** Whether a TLS handshake failed because the other side answered in plain text. */

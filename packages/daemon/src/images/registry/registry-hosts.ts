@@ -104,6 +104,13 @@ export function parseInsecureRegistries(entries: readonly string[]): InsecureHos
   };
 }
 
+const loopback = parseInsecureRegistries([]);
+
+/** Whether `host[:port]` is written as an address of this host itself. */
+export function isLoopback(hostAndPort: string): boolean {
+  return loopback.includes(hostAndPort);
+}
+
 /** The host without its port and without the brackets of an IPv6 address. */
 export function hostName(hostAndPort: string): string {
   return hostAndPort.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');

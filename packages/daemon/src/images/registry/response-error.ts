@@ -34,7 +34,7 @@ export async function responseError(response: HttpResponse): Promise<RegistryErr
     retry: isPassing(status) ? ('soon' as const) : ('never' as const),
     ...(retryAfterMs === null ? {} : { retryAfterMs }),
   };
-  const told = (await tokenError(response)) ?? (await bodyError(response));
+  const told = tokenError(response) ?? (await bodyError(response));
   if (told !== null) {
     const text = plainText(told.message || CODE_TEXTS[told.code] || '');
     const name = told.code.toLowerCase().replaceAll('_', ' ');
@@ -48,7 +48,7 @@ export async function responseError(response: HttpResponse): Promise<RegistryErr
   return new RegistryError(codeOfStatus(status), `${head}: unexpected status from the registry: ${status}`, rest);
 }
 
-export function unauthorized(): RegistryError {
+function unauthorized(): RegistryError {
   return new RegistryError('unauthorized', 'unauthorized: authentication required', { registryCode: 'UNAUTHORIZED' });
 }
 
@@ -82,7 +82,7 @@ interface ToldError {
 }
 
 /** RFC 6750, section 3.1: a token without the scope is a denial. */
-async function tokenError({ headers }: HttpResponse): Promise<ToldError | null> {
+function tokenError({ headers }: HttpResponse): ToldError | null {
   for (const { scheme, parameters } of parseChallenges([headers['www-authenticate'] ?? []].flat())) {
     const error = scheme === 'bearer' ? parameters.get('error') : undefined;
     const message = parameters.get('error_description') ?? '';
@@ -99,6 +99,7 @@ async function bodyError(response: HttpResponse): Promise<ToldError | null> {
   try {
     body = JSON.parse((await readBody(response, MAX_ERROR_BYTES, 'an error')).toString());
   } catch {
+    response.signal.throwIfAborted();
     return null;
   }
   if (typeof body !== 'object' || body === null) return null;
