@@ -232,6 +232,11 @@ t.test('from HTTPS to HTTP: not for redirects, not for tokens', async (t) => {
     code: 'bad_parameter',
     message: /which is not encrypted/,
   });
+  plain.misbehave((_, response) => response.writeHead(307, { location: `http://${plain.host}/x` }).end());
+  await t.rejects(repository(t, host, settings).listTags(never), {
+    code: 'bad_parameter',
+    message: /refers to http:\/\/127.0.0.1:\d+, which is this host/,
+  });
   t.ok(
     proxied.every((line) => line === `CONNECT ${host}`),
     'nobody else was asked',
