@@ -196,8 +196,7 @@ t.test('the way from a tag to an image', async (t) => {
   );
   await t.rejects(resolveImage(repository, 'top', { ...options, platform: { os: 'linux', architecture: 's390x' } }), {
     code: 'not_found',
-    message:
-      'app:1: no matching manifest for linux/s390x in the manifest list entries (there are linux/arm64)',
+    message: 'app:1: no matching manifest for linux/s390x in the manifest list entries (there are linux/arm64)',
   });
   await t.rejects(resolveImage(repository, 'attested', options), { code: 'not_found' }, 'an attestation is no image');
 });
