@@ -1,12 +1,13 @@
 /** Trees of every kind of file, from a seed: what tests archive, ingest and compare. */
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
   closeSync,
+  constants,
   ftruncateSync,
   lchownSync,
   linkSync,
+  lstatSync,
   lutimesSync,
   mkdirSync,
   openSync,
@@ -15,6 +16,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { checked, libc } from '../../packages/daemon/src/os/libc.ts';
 
 /** Numbers in [0, below), the same ones for the same seed (mulberry32). */
 export function randomNumbers(seed: number): (below: number) => number {
@@ -29,7 +31,7 @@ export function randomNumbers(seed: number): (below: number) => number {
 
 const SIZES = [0, 1, 100, 511, 512, 513, 1000, 4095, 4096, 4097, 20_000, 300_000];
 
-/** Fills an existing empty directory. Names are bytes, UTF-8 or not. */
+/** Fills an existing empty directory. Names are bytes, UTF-8 or not; some files have extended attributes. */
 export function makeRandomTree(root: string, seed: number, entries: number): void {
   const random = randomNumbers(seed);
   const directories: Buffer[] = [Buffer.from(root)];
@@ -69,14 +71,9 @@ export function makeRandomTree(root: string, seed: number, entries: number): voi
       writeSparse(path, random);
       files.push(path);
     } else {
-      const [type, ...numbers] =
-        kind === 18 ? ['p'] : [random(2) === 0 ? 'c' : 'b', String(1 + random(500)), String(random(100_000))];
-      execFileSync('sh', [
-        '-c',
-        `mknod "$(printf '%b' "$1")" ${[type, ...numbers].join(' ')}`,
-        'sh',
-        octalEscapes(path),
-      ]);
+      const types = [constants.S_IFIFO, constants.S_IFCHR, constants.S_IFBLK];
+      const type = types[kind === 18 ? 0 : 1 + random(2)] as number;
+      makeNode(path, type, kind === 18 ? [0, 0] : [1 + random(500), random(100_000)]);
     }
     owned.push({ path, symlink: kind >= 12 && kind < 14 });
   }
@@ -90,9 +87,50 @@ export function makeRandomTree(root: string, seed: number, entries: number): voi
     } else {
       chownSync(path, uid, random(70_000));
       chmodSync(path, random(0o10000));
+      if (random(5) === 0) setRandomXattrs(path, random);
       utimesSync(path, time, time);
     }
   }
+}
+
+/** `trusted.*` goes on everything, `user.*` on files and directories only; a change of the owner would take the capability. */
+function setRandomXattrs(path: Buffer, random: (below: number) => number): void {
+  const status = lstatSync(path);
+  const names = [`trusted.t${random(100)}`];
+  if (status.isFile() || status.isDirectory()) names.push('user.empty', `user.${'n'.repeat(1 + random(200))}`);
+  for (const name of names) {
+    const value = Buffer.from(Array.from({ length: name === 'user.empty' ? 0 : random(600) }, () => random(256)));
+    setXattr(path, name, value);
+  }
+  // cap_net_raw, effective and permitted, version 2.
+  if (status.isFile() && random(2) === 0)
+    setXattr(path, 'security.capability', Buffer.from('0100000200200000000000000000000000000000', 'hex'));
+}
+
+/** mknod(2). */
+const mknod = libc.func('int mknod(const uint8_t *path, uint32_t mode, uint64_t device)') as (
+  path: Buffer,
+  mode: number,
+  device: bigint,
+) => number;
+
+function makeNode(path: Buffer, type: number, [major, minor]: readonly [number, number]): void {
+  // As glibc's makedev(3).
+  const device = (BigInt(minor & ~0xff) << 12n) | (BigInt(major) << 8n) | BigInt(minor & 0xff);
+  checked('mknod', mknod(terminated(path), type | 0o600, device));
+}
+
+/** As C takes it. */
+function terminated(path: Buffer): Buffer {
+  return Buffer.concat([path, Buffer.alloc(1)]);
+}
+
+const lsetxattr = libc.func(
+  'int lsetxattr(const uint8_t *path, const char *name, const uint8_t *value, size_t size, int flags)',
+) as (path: Buffer, name: string, value: Buffer, size: number, flags: number) => number;
+
+function setXattr(path: Buffer, name: string, value: Buffer): void {
+  checked('lsetxattr', lsetxattr(terminated(path), name, value, value.length, 0), name);
 }
 
 function writeSparse(path: Buffer, random: (below: number) => number): void {
@@ -101,8 +139,4 @@ function writeSparse(path: Buffer, random: (below: number) => number): void {
   for (let i = random(6); i > 0; i--) writeSync(fd, Buffer.alloc(1 + random(9000), 'data'), 0, undefined, random(size));
   ftruncateSync(fd, Math.max(size, 1));
   closeSync(fd);
-}
-
-function octalEscapes(path: Buffer): string {
-  return Array.from(path, (byte) => `\\0${byte.toString(8).padStart(3, '0')}`).join('');
 }

@@ -8,6 +8,7 @@ const LOOP_CTL_GET_FREE = 0x4c82;
 const LOOP_CONFIGURE = 0x4c0a;
 /** struct loop_config: u32 fd, u32 block size, struct loop_info64 (232 bytes), u64 reserved[8]. */
 const LOOP_CONFIG_BYTES = 304;
+const LOOP_CONFIG_BLOCK_SIZE = 4;
 const LOOP_CONFIG_FLAGS = 8 + 52;
 const LO_FLAGS_READ_ONLY = 1;
 const LO_FLAGS_AUTOCLEAR = 4;
@@ -30,11 +31,12 @@ export interface LoopDevice {
 }
 
 /**
- * A read-only block device with the file's content (whole 512-byte sectors). It goes by itself when nobody has it open or
- * mounted any more: the caller closes the descriptor once it is mounted.
+ * A read-only block device with the file's content (whole 512-byte sectors), in logical blocks of that size, or with 0 of one
+ * that allows direct I/O on the file. It goes by itself when nobody has it open or mounted any more: the caller closes the
+ * descriptor once it is mounted.
  * @throws SystemCallError, or Node's error where /dev/loop-control is missing.
  */
-export function attachLoopDevice(file: number): LoopDevice {
+export function attachLoopDevice(file: number, blockBytes: 512 | 0): LoopDevice {
   const control = openSync('/dev/loop-control', 'r+');
   try {
     for (let attempt = 1; ; attempt++) {
@@ -42,6 +44,7 @@ export function attachLoopDevice(file: number): LoopDevice {
       const descriptor = openSync(path, 'r');
       const config = Buffer.alloc(LOOP_CONFIG_BYTES);
       config.writeUInt32LE(file, 0);
+      config.writeUInt32LE(blockBytes, LOOP_CONFIG_BLOCK_SIZE);
       config.writeUInt32LE(LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR | LO_FLAGS_DIRECT_IO, LOOP_CONFIG_FLAGS);
       if (ioctlBytes(descriptor, LOOP_CONFIGURE, config) >= 0) return { path, descriptor };
       const errno = koffi.errno();

@@ -98,7 +98,9 @@ export function mountAgain({ sources }: LayerImageMount): number {
 function mountThroughLoopDevices(files: readonly number[], erofsPath: string): LayerImageMount {
   const devices: LoopDevice[] = [];
   try {
-    for (const fd of files) devices.push(attachLoopDevice(fd));
+    // An image with a device has blocks of that size.
+    const blockBytes = files.length > 1 ? BLOCK_BYTES : 0;
+    for (const fd of files) devices.push(attachLoopDevice(fd, blockBytes));
     const sources = devices.map(({ path }) => path);
     return { descriptor: mountErofs(sources, erofsPath, { directIo: false }), sources };
   } finally {

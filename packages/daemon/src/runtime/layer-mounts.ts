@@ -54,6 +54,8 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
   /** In the order of last use, oldest first. */
   const mounts = new Map<string, LayerMount>();
   const leased = new Set<LayerMount>();
+  /** Mounts of single leases. */
+  const own = new Set<number>();
 
   const mountOf = (diffId: string): LayerMount => {
     const found = mounts.get(diffId) ?? mountLayer(layerStore, diffId, { loopDevices: !detachedLayers });
@@ -89,13 +91,13 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
   return {
     acquire(diffIds) {
       const used: LayerMount[] = [];
-      const own: number[] = [];
+      const descriptors: number[] = [];
       let released = false;
       const release = (): void => {
         if (released) return;
         released = true;
-        for (const descriptor of own) closeSync(descriptor);
         // After `close` the descriptors are gone and their numbers may be others'.
+        for (const descriptor of descriptors) if (own.delete(descriptor)) closeSync(descriptor);
         for (const mount of used) if (leased.has(mount)) letGo(mount);
       };
       try {
@@ -106,10 +108,12 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
           used.push(mount);
         }
         const bottom = used.findLastIndex((mount) => mount.opaque);
-        const visible = used.slice(Math.max(0, bottom));
-        if (detachedLayers) return { descriptors: visible.map((mount) => mount.descriptor), release };
-        for (const mount of visible) own.push(again(mount));
-        return { descriptors: own, release };
+        for (const mount of used.slice(Math.max(0, bottom))) {
+          const descriptor = detachedLayers ? mount.descriptor : again(mount);
+          descriptors.push(descriptor);
+          if (!detachedLayers) own.add(descriptor);
+        }
+        return { descriptors, release };
       } catch (error) {
         release();
         throw error;
@@ -117,8 +121,10 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
     },
     close() {
       for (const mount of new Set([...mounts.values(), ...leased])) closeSync(mount.descriptor);
+      for (const descriptor of own) closeSync(descriptor);
       mounts.clear();
       leased.clear();
+      own.clear();
     },
   };
 }
