@@ -12,6 +12,8 @@ export type CheckSystemDeps = CheckContentsDeps;
 /** One core is left to the daemon and to what else runs. */
 const MAX_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
 
+const RELEASE_DELAY_MS = 2000;
+
 type Task = (thread: CheckThread) => Promise<void>;
 
 /**
@@ -103,8 +105,16 @@ async function runTasks(run: CheckRun, tasks: readonly Task[]): Promise<void> {
     for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason;
   } finally {
     signal.removeEventListener('abort', endAll);
-    releaseFreeMemory();
+    releaseMemoryLater();
   }
+}
+
+let releaseTimer: NodeJS.Timeout | undefined;
+
+/** It holds up the event loop: when nothing more has come for a while. */
+function releaseMemoryLater(): void {
+  clearTimeout(releaseTimer);
+  releaseTimer = setTimeout(releaseFreeMemory, RELEASE_DELAY_MS).unref();
 }
 
 interface ImageMark {
