@@ -273,7 +273,7 @@ t.test('a large image', { skip: debianRootMissing(), timeout: 120_000 }, async (
     t.comment(
       `slowest ping ${slowestMs.toFixed(1)} ms, memory ${peakBefore} kB before, at most ${memoryKb('VmHWM')} kB`,
     );
-    t.ok(slowestMs < 250, `slowest ping ${slowestMs} ms`);
+    t.ok(slowestMs < 500, `slowest ping ${slowestMs} ms`);
     t.ok(memoryKb('VmHWM') < 200_000, `${memoryKb('VmHWM')} kB`);
     t.equal((await inspect(registry, `${name}:1`)).Digest, digest);
   });

@@ -17,6 +17,9 @@ const LEVEL = 4;
 const CHUNK_BYTES = 1024 * 1024;
 /** Deflate's window: how far a dictionary is of use. */
 const WINDOW_BYTES = 32 * 1024;
+const BUFFER_BYTES = WINDOW_BYTES + CHUNK_BYTES;
+/** What zlib is given at a time; a chunk seldom needs more. */
+const OUTPUT_BYTES = 512 * 1024;
 /** No name, no time, "unknown" system. */
 const HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 /** zlib works in libuv's threads, of which there are four: one is left to everyone else's files. */
@@ -51,6 +54,8 @@ export function createGzipThreads(count = Math.max(1, Math.min(MAX_PARALLEL, ava
 }
 
 interface Chunk {
+  /** Holds the chunk, and is used again when that is done with. */
+  readonly buffer: Buffer;
   readonly plain: Buffer;
   readonly deflated: Buffer;
 }
@@ -58,7 +63,7 @@ interface Chunk {
 /**
  * The pieces of the gzip member, of about a chunk each at most. Holds a few chunks in memory, and leaves the file open.
  *
- * @param onPlain given the file's bytes, in order, as they go into what is yielded
+ * @param onPlain given the file's bytes, in order, as they go into what is yielded; they stay as they are during the call
  * @throws TsdError `internal` when the file is shorter than `sizeBytes`
  */
 export async function* parallelGzip(
@@ -68,6 +73,7 @@ export async function* parallelGzip(
   onPlain: (piece: Buffer) => void = () => undefined,
 ): AsyncGenerator<Buffer, void, void> {
   const pending: Promise<Chunk>[] = [];
+  const buffers: Buffer[] = [];
   let crc = 0;
   let nextOffset = 0;
   yield HEADER;
@@ -75,7 +81,9 @@ export async function* parallelGzip(
     for (;;) {
       while (pending.length <= threads.count && (nextOffset < sizeBytes || nextOffset === 0)) {
         const offset = nextOffset;
-        const chunk = threads.run(() => deflateChunk(file, offset, sizeBytes));
+        const chunk = threads.run(() =>
+          deflateChunk(file, buffers.pop() ?? Buffer.allocUnsafeSlow(BUFFER_BYTES), offset, sizeBytes),
+        );
         // It may fail while an earlier one is waited for: its error is seen in its turn.
         chunk.catch(() => undefined);
         pending.push(chunk);
@@ -85,6 +93,7 @@ export async function* parallelGzip(
       if (chunk === undefined) break;
       crc = crc32(chunk.plain, crc);
       onPlain(chunk.plain);
+      buffers.push(chunk.buffer);
       yield chunk.deflated;
     }
   } finally {
@@ -97,10 +106,10 @@ export async function* parallelGzip(
   yield trailer;
 }
 
-async function deflateChunk(file: FileHandle, offset: number, sizeBytes: number): Promise<Chunk> {
+async function deflateChunk(file: FileHandle, buffer: Buffer, offset: number, sizeBytes: number): Promise<Chunk> {
   const start = Math.max(0, offset - WINDOW_BYTES);
   const end = Math.min(sizeBytes, offset + CHUNK_BYTES);
-  const bytes = Buffer.allocUnsafeSlow(end - start);
+  const bytes = buffer.subarray(0, end - start);
   for (let done = 0; done < bytes.length; ) {
     const { bytesRead } = await file.read(bytes, done, bytes.length - done, start + done);
     if (bytesRead === 0) throw new TsdError('internal', `the file ends after ${start + done} of ${sizeBytes} bytes`);
@@ -109,9 +118,9 @@ async function deflateChunk(file: FileHandle, offset: number, sizeBytes: number)
   const plain = bytes.subarray(offset - start);
   const deflated = await deflate(plain, {
     level: LEVEL,
-    chunkSize: CHUNK_BYTES,
+    chunkSize: OUTPUT_BYTES,
     finishFlush: end === sizeBytes ? constants.Z_FINISH : constants.Z_SYNC_FLUSH,
     ...(start < offset ? { dictionary: bytes.subarray(0, offset - start) } : {}),
   });
-  return { plain, deflated };
+  return { buffer, plain, deflated };
 }
