@@ -84,9 +84,7 @@ function writeWhole(path: string, text: string): void {
   const descriptor = openSync(temporary, 'wx', 0o600);
   try {
     // Under sudo the file stays the user's.
-    if (existing !== undefined && existing.uid !== process.getuid?.()) {
-      fchownSync(descriptor, existing.uid, existing.gid);
-    }
+    if (existing !== undefined && process.getuid?.() === 0) fchownSync(descriptor, existing.uid, existing.gid);
     writeSync(descriptor, text);
     fsyncSync(descriptor);
     renameSync(temporary, target);

@@ -32,7 +32,10 @@ export async function registryAuthHeaders(
 }
 
 /** Credentials as the API takes them. */
-export function registryAuth(server: string, credentials: Credentials): RegistryAuth {
+export function registryAuth(
+  server: string,
+  credentials: Credentials,
+): Readonly<Record<keyof RegistryAuth, string | undefined>> {
   const { username, password, identityToken, registryToken } = credentials;
   return {
     username,

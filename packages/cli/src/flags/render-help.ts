@@ -54,6 +54,7 @@ export function renderOverview(group: string | undefined, columns: number): stri
 
 const OVERVIEW_EXAMPLES = `
 Examples:
+  tsdctl pull alpine                               # an image from a registry
   tsdctl load -i busybox.tar                       # an image from a file
   tsdctl run --rm -it --memory 100m busybox sh     # a shell in a container
   tsdctl run -d --name web busybox httpd -f        # in the background
@@ -63,6 +64,7 @@ Examples:
 
 Environment:
   TSD_HOST                The daemon's socket, such as unix:///run/tsd/tsd.sock
+  DOCKER_CONFIG           The folder of config.json, which holds the logins at registries (default ~/.docker)
   TSD_RECONNECT_TIMEOUT   Seconds that run, start -a and wait wait for a daemon that restarts (default 60)
 
 Run 'tsdctl COMMAND --help' for more information on a command.`;
