@@ -17,9 +17,14 @@ export type CheckProgress = Static<typeof CheckProgressSchema>;
 
 /** One thing that is not as it should be. */
 export const CheckProblemSchema = Type.Object({
-  kind: Type.Union(
-    (['database', 'image', 'manifest', 'layer', 'blob', 'container'] as const).map((kind) => Type.Literal(kind)),
-  ),
+  kind: Type.Union([
+    Type.Literal('database'),
+    Type.Literal('image'),
+    Type.Literal('manifest'),
+    Type.Literal('layer'),
+    Type.Literal('blob'),
+    Type.Literal('container'),
+  ]),
   /** A digest, or an id; a table's name for `database`. */
   id: Type.String(),
   /** What is wrong, a sentence's worth. */

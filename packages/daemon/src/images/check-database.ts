@@ -14,7 +14,7 @@ export interface DatabaseFaults {
   readonly database: readonly { readonly table: string; readonly problem: string }[];
   readonly images: readonly ImageFault[];
   /** Manifests whose bytes are not what their digest says. */
-  readonly manifests: readonly { readonly digest: string; readonly imageId: string; readonly mediaType: string }[];
+  readonly manifests: readonly { readonly digest: string; readonly imageId: string }[];
   /** Containers whose image has no row. */
   readonly containers: readonly { readonly id: string; readonly imageId: string }[];
 }
@@ -39,12 +39,11 @@ export async function checkDatabase(db: Database, signal: AbortSignal): Promise<
     const fault = checkImage(db, id);
     if (fault !== null) images.push(fault);
   }
-  const manifests: { digest: string; imageId: string; mediaType: string }[] = [];
+  const manifests: { digest: string; imageId: string }[] = [];
   for (const digest of db.prepare<[], string>('SELECT digest FROM manifests ORDER BY digest').pluck().all()) {
     await nextTurn(undefined, { signal });
     const row = selectManifest(db, digest);
-    if (row !== undefined && sha256(row.bytes) !== digest)
-      manifests.push({ digest, imageId: row.imageId, mediaType: row.mediaType });
+    if (row !== undefined && sha256(row.bytes) !== digest) manifests.push({ digest, imageId: row.imageId });
   }
   const containers = db
     .prepare<[], { id: string; imageId: string }>(
@@ -142,13 +141,10 @@ function layersSizeBytes(db: Database, imageId: string): number {
   );
 }
 
-function selectManifest(
-  db: Database,
-  digest: string,
-): { imageId: string; mediaType: string; bytes: Buffer } | undefined {
+function selectManifest(db: Database, digest: string): { imageId: string; bytes: Buffer } | undefined {
   return db
-    .prepare<[string], { imageId: string; mediaType: string; bytes: Buffer }>(
-      'SELECT image_id AS imageId, media_type AS mediaType, bytes FROM manifests WHERE digest = ?',
+    .prepare<[string], { imageId: string; bytes: Buffer }>(
+      'SELECT image_id AS imageId, bytes FROM manifests WHERE digest = ?',
     )
     .get(digest);
 }

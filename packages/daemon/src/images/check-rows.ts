@@ -31,9 +31,9 @@ export async function checkRows(deps: CheckRowsDeps, run: CheckRun): Promise<voi
     if (outcome?.repaired !== true && fault.kind !== 'size') run.faultyImages.set(fault.imageId, problem);
     run.problem({ kind: 'image', id: fault.imageId, problem }, outcome);
   }
-  for (const { digest, imageId, mediaType } of faults.manifests) {
-    const outcome = run.repair ? await restoreManifest(deps, run, { digest, imageId, mediaType }) : null;
-    run.problem({ kind: 'manifest', id: digest, problem: 'is damaged' }, outcome);
+  for (const manifest of faults.manifests) {
+    const outcome = run.repair ? await restoreManifest(deps, run, manifest) : null;
+    run.problem({ kind: 'manifest', id: manifest.digest, problem: 'is damaged' }, outcome);
   }
   for (const { id, imageId } of faults.containers) {
     const remedy = `pull or load image ${imageId} again, or remove the container`;

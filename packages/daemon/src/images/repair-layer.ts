@@ -76,7 +76,7 @@ export async function tryEach(sources: readonly RepairSource<unknown>[], signal:
 
 /** The repositories that are known to have something of the images, without credentials: the daemon has none. */
 export function remoteSources<T>(
-  { store, registry }: Pick<RepairDeps, 'store' | 'registry'>,
+  { store, registry }: { readonly store: Pick<ImageStore, 'references'>; readonly registry: RepairDeps['registry'] },
   known: readonly string[],
   imageIds: readonly string[],
   get: (repository: RemoteRepository) => Promise<T>,
