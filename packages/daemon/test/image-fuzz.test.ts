@@ -3,7 +3,7 @@ import { gzipSync } from 'node:zlib';
 import { TsdError } from '@tsd/shared/errors';
 import t from 'tap';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { MEDIA_TYPE } from '../src/images/oci-descriptor.ts';
 import {
   blobMember,
   configFor,

@@ -5,7 +5,7 @@ import t from 'tap';
 import { ByteStream } from '../src/images/byte-stream.ts';
 import { importImage } from '../src/images/import-image.ts';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { MEDIA_TYPE } from '../src/images/oci-descriptor.ts';
 import { decompressed } from '../src/images/outer-compression.ts';
 import { DEFAULT_LAYER_LIMITS } from '../src/storage/layer-limits.ts';
 import {

@@ -5,7 +5,7 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t from 'tap';
 import { importImage } from '../src/images/import-image.ts';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { MEDIA_TYPE } from '../src/images/oci-descriptor.ts';
 import { HOST_PLATFORM } from '../src/images/platform.ts';
 import {
   blobMember,

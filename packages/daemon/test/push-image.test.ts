@@ -9,7 +9,7 @@ import { parseReference } from '@tsd/shared/image-reference';
 import t, { type Test } from 'tap';
 import type { Image } from '../src/images/image.ts';
 import { loadImage } from '../src/images/load-image.ts';
-import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { MEDIA_TYPE } from '../src/images/oci-descriptor.ts';
 import { type PushImageDeps, pushImage } from '../src/images/push-image.ts';
 import { pushMessages } from '../src/images/push-messages.ts';
 import type { BlobSource, RemoteRepository } from '../src/images/registry/remote-repository.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import t from 'tap';
-import { MEDIA_TYPE } from '../src/images/oci-documents.ts';
+import { MEDIA_TYPE } from '../src/images/oci-descriptor.ts';
 import { parsePlatform } from '../src/images/platform.ts';
 import { type ResolvedManifest, resolveManifest } from '../src/images/pull-manifest.ts';
 import { type IndexEntry, parseManifest, rankEntries } from '../src/images/registry/manifest.ts';

@@ -1,6 +1,6 @@
 /** Rows of the manifests and indexes that lead to images, byte for byte as a registry gave or took them. */
 import type { Database } from '../storage/database.ts';
-import { MEDIA_TYPE } from './oci-documents.ts';
+import { MEDIA_TYPE } from './oci-descriptor.ts';
 
 export interface ImageManifest {
   readonly digest: string;

@@ -1,23 +1,13 @@
-/** The JSON documents of an OCI layout: descriptors, indexes and manifests, and where a layout names things. */
+/** The JSON documents of an OCI layout: indexes and manifests, and where a layout names things. */
 import { TsdError } from '@tsd/shared/errors';
 import Type from 'typebox';
 import type { ArchiveContents } from './archive-contents.ts';
 import { MAX_LAYERS } from './image-config.ts';
+import { type Descriptor, DescriptorSchema, nullable } from './oci-descriptor.ts';
 import { type JsonChecker, jsonChecker, parseJson } from './parse-json.ts';
 import { requireDocument } from './planned-image.ts';
-import type { Platform } from './platform.ts';
 
 export const OCI_INDEX_PATH = 'index.json';
-
-export const MEDIA_TYPE = {
-  index: 'application/vnd.oci.image.index.v1+json',
-  manifest: 'application/vnd.oci.image.manifest.v1+json',
-  config: 'application/vnd.oci.image.config.v1+json',
-  layer: 'application/vnd.oci.image.layer.v1.tar',
-  dockerManifestList: 'application/vnd.docker.distribution.manifest.list.v2+json',
-  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
-  dockerConfig: 'application/vnd.docker.container.image.v1+json',
-} as const;
 
 /** Full name of an image, as containerd and buildx note it. */
 export const IMAGE_NAME_ANNOTATION = 'io.containerd.image.name';
@@ -26,14 +16,6 @@ export const REF_NAME_ANNOTATION = 'org.opencontainers.image.ref.name';
 
 /** Manifests and indexes of one archive, each counted as often as it is named. */
 const MAX_MANIFESTS = 1000;
-
-export interface Descriptor {
-  readonly mediaType?: string;
-  readonly digest: string;
-  readonly size: number;
-  readonly annotations?: Readonly<Record<string, string>> | null;
-  readonly platform?: Platform | null;
-}
 
 export interface Manifest {
   readonly config: Descriptor;
@@ -48,30 +30,12 @@ export interface OciReader {
   manifest(descriptor: Descriptor): Manifest;
 }
 
-export const nullable = <T extends Type.TSchema>(schema: T) => Type.Optional(Type.Union([schema, Type.Null()]));
-const PlatformPart = Type.String({ maxLength: 64, pattern: '^[A-Za-z0-9._-]*$' });
-
-export const DescriptorSchema = Type.Object({
-  mediaType: Type.Optional(Type.String({ maxLength: 255 })),
-  digest: Type.String({ pattern: '^sha256:[0-9a-f]{64}$' }),
-  size: Type.Integer({ minimum: 0 }),
-  annotations: nullable(Type.Record(Type.String(), Type.String())),
-  platform: nullable(
-    Type.Object({ os: PlatformPart, architecture: PlatformPart, variant: Type.Optional(PlatformPart) }),
-  ),
-});
-
 const indexChecker = jsonChecker(
   Type.Object({ manifests: nullable(Type.Array(DescriptorSchema, { maxItems: MAX_MANIFESTS })) }),
 );
 const manifestChecker = jsonChecker(
   Type.Object({ config: DescriptorSchema, layers: nullable(Type.Array(DescriptorSchema, { maxItems: MAX_LAYERS })) }),
 );
-
-/** buildx's provenance and SBOM documents: no images, though they look like manifests. */
-export function isAttestation({ annotations, platform }: Descriptor): boolean {
-  return platform?.os === 'unknown' || annotations?.['vnd.docker.reference.type'] === 'attestation-manifest';
-}
 
 /**
  * Reads documents of an archive, each parsed once however often it is named.

@@ -4,13 +4,11 @@ import { type ImageReference, parseReference, withDefaultTag } from '@tsd/shared
 import type { ArchiveContents } from './archive-contents.ts';
 import { parseImageConfig } from './image-config.ts';
 import type { NewImage } from './image-store.ts';
+import { type Descriptor, isAttestation, MEDIA_TYPE } from './oci-descriptor.ts';
 import {
   createOciReader,
-  type Descriptor,
   IMAGE_NAME_ANNOTATION,
-  isAttestation,
   type Manifest,
-  MEDIA_TYPE,
   type OciReader,
   REF_NAME_ANNOTATION,
 } from './oci-documents.ts';

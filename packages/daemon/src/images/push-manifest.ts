@@ -1,7 +1,7 @@
 /** Which manifest a push sends: one that is known of the image, as it is, or a new one. */
 import type { Image } from './image.ts';
 import type { ImageManifest } from './image-manifests.ts';
-import { MEDIA_TYPE } from './oci-documents.ts';
+import { MEDIA_TYPE } from './oci-descriptor.ts';
 import { sha256Digest } from './registry/digest.ts';
 import { parseManifest } from './registry/manifest.ts';
 import type { BlobDescriptor } from './registry/remote-repository.ts';

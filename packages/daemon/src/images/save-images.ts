@@ -18,7 +18,8 @@ import { DOCKER_MANIFEST_PATH } from './docker-archive.ts';
 import type { Image } from './image.ts';
 import type { ImageStore } from './image-store.ts';
 import type { LayerRecord } from './layer-records.ts';
-import { IMAGE_NAME_ANNOTATION, MEDIA_TYPE, OCI_INDEX_PATH, REF_NAME_ANNOTATION } from './oci-documents.ts';
+import { MEDIA_TYPE } from './oci-descriptor.ts';
+import { IMAGE_NAME_ANNOTATION, OCI_INDEX_PATH, REF_NAME_ANNOTATION } from './oci-documents.ts';
 import { paddedSize, TAR_END, tarFileHeader, tarPadding } from './tar-writer.ts';
 
 const READ_BYTES = 1024 * 1024;

@@ -7,7 +7,7 @@ import {
   isDigest,
   repositoryName,
 } from '@tsd/shared/image-reference';
-import { MEDIA_TYPE } from '../oci-documents.ts';
+import { MEDIA_TYPE } from '../oci-descriptor.ts';
 import { MAX_JSON_BYTES } from '../parse-json.ts';
 import { discardBody, type HttpResponse, readBody } from './connections.ts';
 import { hasDigest, sha256Digest } from './digest.ts';

@@ -6,7 +6,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import Type from 'typebox';
 import { MAX_LAYERS } from '../image-config.ts';
-import { type Descriptor, DescriptorSchema, isAttestation, MEDIA_TYPE, nullable } from '../oci-documents.ts';
+import { type Descriptor, DescriptorSchema, isAttestation, MEDIA_TYPE, nullable } from '../oci-descriptor.ts';
 import { jsonChecker, MAX_JSON_BYTES, parseJson } from '../parse-json.ts';
 import { formatPlatform, normalizePlatform, type Platform, platformMatches } from '../platform.ts';
 import { quoted } from '../quoted.ts';
