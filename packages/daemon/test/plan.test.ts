@@ -90,7 +90,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     'H set-mount-attributes slot=[19] idmap=[3]',
     `H open-path ${C}/upper slot=[20] directory`,
     `H open-path ${C}/work slot=[21] directory`,
-    'H new-mount fsType=overlay lowerdir+=[19],lowerdir+=[18],upperdir=[20],workdir=[21],index=off attributes=nodev slot=[2]',
+    'H new-mount fsType=overlay lowerdir+=[19],lowerdir+=[18],upperdir=[20],workdir=[21],index=off,redirect_dir=off,metacopy=off attributes=nodev slot=[2]',
     'H new-mount fsType=tmpfs mode=0755,size=65536k,uid=1073741824,gid=1073741824 attributes=nosuid,strictatime slot=[5]',
     ...NODES(5, 1073741824),
     'H new-mount fsType=tmpfs mode=0755 attributes=nosuid,nodev,noexec slot=[10]',

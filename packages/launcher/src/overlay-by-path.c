@@ -36,7 +36,7 @@ static int attach_layers(const struct step *step)
 /* Names are descriptors, relative to /proc/self/fd: short, without characters to escape. Returns -1 where a page is too small. */
 static int write_options(const struct step *step, int upper, int work, char *options)
 {
-    size_t length = join_text(options, OPTIONS_BYTES, "index=off,upperdir=", decimal((uint64_t)upper), NULL);
+    size_t length = join_text(options, OPTIONS_BYTES, "index=off,redirect_dir=off,metacopy=off,upperdir=", decimal((uint64_t)upper), NULL);
 
     length += join_text(options + length, OPTIONS_BYTES - length, ",workdir=", decimal((uint64_t)work), NULL);
     for (uint32_t i = 0; i < step->overlay.layer_count; i++)

@@ -64,6 +64,9 @@ export function planRootMount(context: LaunchContext, userNamespace: Slot | null
     { kind: 'slot', key: 'workdir', slot: work },
     // With an index the directories belong to one mount at a time, and an ended supervisor may hold the last one yet.
     { kind: 'string', key: 'index', value: 'off' },
+    // Defaults of the kernel's configuration. What is in the upper directory must be whole, for commit and for other kernels.
+    { kind: 'string', key: 'redirect_dir', value: 'off' },
+    { kind: 'string', key: 'metacopy', value: 'off' },
   ];
   steps.push({
     op: 'new-mount',
