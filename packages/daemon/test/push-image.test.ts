@@ -442,6 +442,29 @@ t.test('an image that is removed while it is pushed arrives, and leaves nothing'
   t.same(bench.files(), []);
 });
 
+t.test('a prune during a push takes the blobs when it is done', async (t) => {
+  const bench = pushBench(t);
+  await bench.load([bottom], ['r:1/app:1']);
+  bench.registry.onUpload = async () => {
+    for (const { digest } of bench.store.keptBlobs()) {
+      bench.store.setKept(digest, false);
+      await bench.store.layers.discard([], [digest]);
+    }
+  };
+  await bench.push('r:1/app:1');
+  await bench.store.layers.hold(async () => undefined);
+  t.same(await bench.blobStore.list(), []);
+  t.same(bench.store.keptBlobs(), []);
+});
+
+t.test('a broken image is not sent', async (t) => {
+  const bench = pushBench(t);
+  const image = await bench.load([bottom], ['r:1/app:1']);
+  bench.store.setBroken(image.id, 'a layer is damaged');
+  await t.rejects(bench.push('r:1/app:1'), { code: 'conflict', message: /is broken: a layer is damaged/ });
+  t.same(bench.registry.calls, []);
+});
+
 t.test('a damaged layer is not sent', async (t) => {
   const bench = pushBench(t);
   await bench.load([bottom], ['r:1/app:1']);

@@ -1,7 +1,7 @@
 /** `docker push`: one tag of a repository, or all of them. moby, distribution/push.go and push_v2.go. */
 import { TsdError } from '@tsd/shared/errors';
 import { familiarName, familiarString, type ImageReference, repositoryName } from '@tsd/shared/image-reference';
-import type { Image } from './image.ts';
+import { type Image, requireSound } from './image.ts';
 import type { ImageStore } from './image-store.ts';
 import {
   isWithinReach,
@@ -47,7 +47,7 @@ export const PARALLEL_LAYERS = 5;
  * Pushes what a name means: with a tag that image, without one every tag of the repository. A manifest that is kept of the
  * image is sent byte for byte wherever its layers can be had as it names them; otherwise a new one is made.
  *
- * @throws TsdError `not_found` with Docker's texts when there is no such image or tag; whatever the registry refuses with;
+ * @throws TsdError `not_found` with Docker's texts when there is no such image or tag; `conflict` for a broken one; whatever the registry refuses with;
  *   the signal's reason. Nothing goes on after it has thrown.
  */
 export async function pushImage(
@@ -63,6 +63,7 @@ export async function pushImage(
   // No layer and no blob goes meanwhile.
   await store.layers.hold(async () => {
     for (const { tag, image } of chooseImages(store, reference)) {
+      requireSound(image);
       const knownAt = store
         .references(image.id)
         .filter(({ digest }) => digest !== undefined)

@@ -172,9 +172,9 @@ function keepForm({ store }: PushLayerDeps, form: LayerForm): void {
 }
 
 /** Notes where a form is now, of those only that were verified here to hold the layer. */
-function noteSource({ store, blobStore }: PushLayerDeps, repository: string, form: LayerForm): void {
-  if (!store.compressedForms(form.diffId).some(({ digest }) => digest === form.digest)) return;
-  store.addCompressedForm({ ...form, kept: blobStore.has(form.digest) }, repository);
+function noteSource({ store }: PushLayerDeps, repository: string, form: LayerForm): void {
+  const known = store.compressedForms(form.diffId).find(({ digest }) => digest === form.digest);
+  if (known !== undefined) store.addCompressedForm({ ...form, kept: known.kept }, repository);
 }
 
 /** Canonical names begin with the registry's domain. */
