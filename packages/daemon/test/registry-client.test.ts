@@ -90,6 +90,10 @@ t.test('what is sent comes back', async (t) => {
   await repository.uploadBlob(source(other), { signal: never });
   t.equal(posts(), before, 'the upload that the registry began in place of the mount is used');
 
+  registry.misbehave((_, response) => response.writeHead(401).end());
+  t.equal(await repository.mountBlob(digest, 'secret/app', never), false, 'what may not be read there is uploaded');
+  registry.misbehave(undefined);
+
   const { mediaType, bytes: manifest, digest: manifestDigest } = registry.publish('x', [bytes]).manifest;
   t.equal(await repository.putManifest('v1', { mediaType, bytes: manifest }, never), manifestDigest);
   t.strictSame(await repository.getManifest('v1', never), { digest: manifestDigest, mediaType, bytes: manifest });

@@ -163,13 +163,20 @@ export function createHttpRepository(
 
     async mountBlob(digest, fromPath, signal) {
       const query = new URLSearchParams({ mount: digest, from: fromPath });
-      const response = await registry.request({
-        method: 'POST',
-        target: `${path}/blobs/uploads/?${query}`,
-        scopes: [...pushScopes, `repository:${fromPath}:pull`],
-        headers: { 'content-length': '0' },
-        signal,
-      });
+      let response: HttpResponse;
+      try {
+        response = await registry.request({
+          method: 'POST',
+          target: `${path}/blobs/uploads/?${query}`,
+          scopes: [...pushScopes, `repository:${fromPath}:pull`],
+          headers: { 'content-length': '0' },
+          signal,
+        });
+      } catch (error) {
+        // Whoever may not read there can still upload here.
+        if (error instanceof RegistryError && error.code !== 'unavailable') return false;
+        throw error;
+      }
       await discardBody(response);
       if (response.status === 202) begun.set(digest, resolveLocation(response.headers.location, response));
       return response.status === 201;

@@ -93,7 +93,7 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
         return passing(response) ? Promise.reject(await responseError(response)) : response;
       },
       // Credentials go there: in the clear only where the registry's own would.
-      checkRealm: (realm) => checkReferral(found, realm, settings.insecureHosts),
+      checkRealm: (realm) => checkReferral(found ?? new URL(`http://${host}/`), realm, settings.insecureHosts),
       ...(onRefreshToken === undefined ? {} : { onRefreshToken }),
     });
     const once = async (request: EndpointRequest): Promise<HttpResponse> => {
@@ -212,15 +212,15 @@ export function resolveLocation(location: string | undefined, response: Pick<Htt
  * Whether a registry may send this host elsewhere: from HTTPS to HTTP only where the other may speak it anyway, and to
  * loopback only from there, since what listens there is not for others to ask.
  */
-function checkReferral(from: URL | null, to: URL, insecureHosts: InsecureHosts): void {
-  if (from?.host === to.host && from.protocol === to.protocol) return;
-  if (isLoopback(to.host) && !(from !== null && isLoopback(from.host))) {
-    throw new TsdError('bad_parameter', `the registry ${from?.host ?? ''} refers to ${to.origin}, which is this host`);
+function checkReferral(from: URL, to: URL, insecureHosts: InsecureHosts): void {
+  if (from.origin === to.origin) return;
+  if (isLoopback(to.host) && !isLoopback(from.host)) {
+    throw new TsdError('bad_parameter', `the registry ${from.host} refers to ${to.origin}, which is this host`);
   }
-  if (to.protocol === 'https:' || from?.protocol === 'http:' || insecureHosts.includes(to.host)) return;
+  if (to.protocol === 'https:' || from.protocol === 'http:' || insecureHosts.includes(to.host)) return;
   throw new TsdError(
     'bad_parameter',
-    `the registry ${from?.host ?? ''} refers to ${to.origin}, which is not encrypted (to allow that, start tsd with --insecure-registry ${to.host})`,
+    `the registry ${from.host} refers to ${to.origin}, which is not encrypted (to allow that, start tsd with --insecure-registry ${to.host})`,
   );
 }
 
