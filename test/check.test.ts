@@ -91,7 +91,12 @@ t.test('an image from an archive', async (t) => {
   await runs(t, 'busybox');
   await checkSound(t);
 
+  const sound = await tsdctl('system', 'check');
+  t.match(sound, { code: 0, stdout: /^Checked 1 image, 1 layer, 0 kept blobs .*: no problems/ });
+
   flip(onlyFile('layers', 'layer.tar'));
+  const found = await tsdctl('system', 'check');
+  t.match(found, { code: 1, stdout: /^layer sha256:.*: layer.tar has the digest sha256:/ });
   const marked = await repair();
   t.match(marked.problems, [{ kind: 'layer', repaired: false }]);
   t.equal(marked.summary.brokenImages.length, 1);

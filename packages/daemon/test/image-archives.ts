@@ -101,11 +101,11 @@ export interface ImageBench {
 }
 
 /** A store over a data root of its own. */
-export function imageBench(limits?: Pick<LayerStoreOptions, 'limits'>): ImageBench {
+export function imageBench(options?: Pick<LayerStoreOptions, 'limits' | 'imageMode'>): ImageBench {
   const root = mkdtempSync(join(tmpdir(), 'tsd-images-'));
   const db = openDatabase(':memory:');
   const blobStore = createBlobStore({ root: join(root, 'blobs') });
-  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), blobStore, ...limits });
+  const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), blobStore, ...options });
   const users = new Map<string, ContainerUse[]>();
   const layerErrors: string[] = [];
   const store = createImageStore({ db, layerStore, blobStore, onLayerError: (diffId) => layerErrors.push(diffId) });
