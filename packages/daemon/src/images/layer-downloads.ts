@@ -3,12 +3,10 @@
  * as somebody waits for it.
  */
 import { TsdError } from '@tsd/shared/errors';
+import { MAX_INGEST_THREADS } from '../storage/layer-ingest-threads.ts';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
 import type { BlobDescriptor, RemoteRepository } from './registry/remote-repository.ts';
 import { createSlots } from './slots.ts';
-
-/** As dockerd's --max-concurrent-downloads. */
-const MAX_CONCURRENT_DOWNLOADS = 3;
 
 export type DownloadPhase =
   /** Others come first. */
@@ -41,7 +39,8 @@ interface Download {
 }
 
 export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): LayerDownloads {
-  const slots = createSlots(MAX_CONCURRENT_DOWNLOADS);
+  // A download that nobody reads would keep a registry waiting.
+  const slots = createSlots(MAX_INGEST_THREADS);
   const downloads = new Map<string, Download>();
 
   const start = (key: string, wanted: WantedLayer): Download => {

@@ -5,7 +5,7 @@ import { TsdError } from '@tsd/shared/errors';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
-const MAX_OUTPUT_CHUNK_BYTES = 1024 * 1024;
+const MAX_OUTPUT_CHUNK_BYTES = 256 * 1024;
 const MIN_OUTPUT_CHUNK_BYTES = 64 * 1024;
 /** Enough for every magic number below. */
 export const MAGIC_BYTES = 6;

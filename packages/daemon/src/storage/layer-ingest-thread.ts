@@ -17,10 +17,12 @@ export type IngestAnswer =
   | { readonly kind: 'done'; readonly layer: StoredLayer }
   | { readonly kind: 'failed'; readonly code: ErrorCode | null; readonly message: string; readonly stack: string };
 
-const SLOT_BYTES = 1024 * 1024;
+const SLOT_BYTES = 256 * 1024;
 const SLOTS = 4;
 /** Two million files take about half of it; on small hosts half of the memory is the bound. */
 const MAX_HEAP_MB = 3072;
+/** Buffers that have passed through are found soon. */
+const YOUNG_HEAP_MB = 4;
 
 /** A running thread that takes one layer at a time. */
 export class LayerIngestThread {
@@ -38,7 +40,10 @@ export class LayerIngestThread {
   constructor() {
     // Beside this file, with the same ending: sources in development, built files in an installation.
     this.worker = new Worker(new URL(`./layer-ingest-worker${extname(import.meta.url)}`, import.meta.url), {
-      resourceLimits: { maxOldGenerationSizeMb: Math.min(MAX_HEAP_MB, Math.floor(totalmem() / 2 ** 21)) },
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.min(MAX_HEAP_MB, Math.floor(totalmem() / 2 ** 21)),
+        maxYoungGenerationSizeMb: YOUNG_HEAP_MB,
+      },
     });
     this.worker.unref();
     this.worker.on('message', (message: IngestAnswer) => this.receive(message));

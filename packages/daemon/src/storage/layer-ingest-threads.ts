@@ -1,10 +1,10 @@
-/** A few ingest threads, started when needed and ended when idle: a thread costs some 15 MB. */
-import { availableParallelism } from 'node:os';
+/** A few ingest threads, started when needed and ended when idle: a thread costs some 30 MB while it works. */
 import { releaseFreeMemory } from '../os/release-memory.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 import { LayerIngestThread } from './layer-ingest-thread.ts';
 
-const MAX_THREADS = Math.max(1, Math.min(4, availableParallelism()));
+/** Decompression is not their own work: each keeps a second processor busy. */
+export const MAX_INGEST_THREADS = 2;
 const IDLE_MS = 2000;
 
 export interface LayerIngestThreads {
@@ -20,7 +20,7 @@ export function createLayerIngestThreads(): LayerIngestThreads {
   let idleTimer: NodeJS.Timeout | null = null;
 
   const acquire = async (): Promise<LayerIngestThread> => {
-    while (running >= MAX_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
+    while (running >= MAX_INGEST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
     running++;
     // One that died while idle is of no use.
     for (let thread = idle.pop(); thread !== undefined; thread = idle.pop()) if (!thread.broken) return thread;
