@@ -18,8 +18,9 @@ const MOUNT_ATTR_RDONLY = 1;
 const MOUNT_ATTR_NOSUID = 2;
 const MOUNT_ATTR_NODEV = 4;
 const MOUNT_ATTR_NOEXEC = 8;
-/** Of index-mode images: the alignment of all content. */
-const BLOCK_BYTES = 512;
+/** Alignment of all content in an image that has devices, and in one that has none. */
+const INDEX_BLOCK_BYTES = 512;
+const COPY_BLOCK_BYTES = 4096;
 /** "Block device required"; Node has no name for it. */
 const ENOTBLK = 15;
 
@@ -75,7 +76,8 @@ export function mountLayerImage(
     try {
       // fsconfig takes strings of at most 255 bytes, so the files are named by descriptor.
       const sources = files.map((fd) => `/proc/self/fd/${fd}`);
-      const directIo = files.every((fd) => allowsDirectIo(fd, BLOCK_BYTES));
+      const blockBytes = devicePaths.length > 0 ? INDEX_BLOCK_BYTES : COPY_BLOCK_BYTES;
+      const directIo = files.every((fd) => allowsDirectIo(fd, blockBytes));
       return { descriptor: mountErofs(sources, erofsPath, { directIo }), sources };
     } catch (error) {
       if (!(error instanceof SystemCallError) || error.errno !== ENOTBLK) throw error;
@@ -98,8 +100,7 @@ export function mountAgain({ sources }: LayerImageMount): number {
 function mountThroughLoopDevices(files: readonly number[], erofsPath: string): LayerImageMount {
   const devices: LoopDevice[] = [];
   try {
-    // An image with a device has blocks of that size.
-    const blockBytes = files.length > 1 ? BLOCK_BYTES : 0;
+    const blockBytes = files.length > 1 ? INDEX_BLOCK_BYTES : 0;
     for (const fd of files) devices.push(attachLoopDevice(fd, blockBytes));
     const sources = devices.map(({ path }) => path);
     return { descriptor: mountErofs(sources, erofsPath, { directIo: false }), sources };
