@@ -447,16 +447,16 @@ t.test('the API answers while a large container is committed and exported', asyn
   const start = performance.now();
   await docker.output('commit', id, 'large:1');
   const committedMs = performance.now() - start;
-  await run('sh', ['-c', `curl -s --unix-socket ${daemon.socketPath} http://x/containers/${id}/export > /dev/null`]);
+  await run('sh', ['-c', `docker -H unix://${daemon.socketPath} export ${id} > /dev/null`]);
   const exportedMs = performance.now() - start - committedMs;
   done = true;
   await pinging;
   latencies.sort((a, b) => a - b);
-  const [median, worst] = [latencies[latencies.length >> 1] ?? 0, latencies.at(-1) ?? 0];
-  t.comment(
-    `600 MB: commit ${committedMs | 0} ms, export ${exportedMs | 0} ms; ping ${median.toFixed(1)} ms, at worst ${worst.toFixed(1)} ms`,
-  );
-  t.ok(median < 20, `a ping takes ${median} ms`);
+  const at = (share: number): number => latencies[Math.floor((latencies.length - 1) * share)] ?? 0;
+  const times = [0.5, 0.95, 1].map((share) => `${at(share).toFixed(1)} ms`).join(', ');
+  t.comment(`600 MB: commit ${committedMs | 0} ms, export ${exportedMs | 0} ms; ping: half, 95 %, all within ${times}`);
+  // Not the worst one: other tests may have the processors just then.
+  t.ok(at(0.95) < 50, `95 % of the pings took less than ${at(0.95)} ms`);
 });
 
 t.test('an export that nobody reads any more, and one of a container that is removed', async (t) => {

@@ -36,21 +36,31 @@ export function thawContainer(layout: CgroupLayout, id: string): void {
   findFreezer(layout, id)?.set(false);
 }
 
+/** Null where the container has no cgroup (any more), or the host no freezer. */
 function findFreezer(layout: CgroupLayout, id: string): Freezer | null {
-  const tree = treeOf(layout, 'freezer');
-  if (tree !== undefined) {
-    const state = `${containerCgroup(tree, id)}/freezer.state`;
-    if (!existsSync(state)) return null;
-    return {
-      set: (frozen) => writeFileSync(state, frozen ? 'FROZEN' : 'THAWED'),
-      isFrozen: () => readFileSync(state, 'utf8').trim() === 'FROZEN',
-    };
-  }
-  if (layout.unified === null) return null;
-  const directory = containerCgroup(layout.unified, id);
-  if (!existsSync(`${directory}/cgroup.freeze`)) return null;
+  const tree = layout.version === 2 ? layout.unified : treeOf(layout, 'freezer');
+  if (tree === undefined) return null;
+  const directory = containerCgroup(tree, id);
+  if (layout.version === 2) return fileFreezer(`${directory}/cgroup.freeze`, ['1', '0'], `${directory}/cgroup.events`);
+  return fileFreezer(`${directory}/freezer.state`, ['FROZEN', 'THAWED'], `${directory}/freezer.state`);
+}
+
+/** @param events a file that says so when nothing runs any more: version 1 by its state, version 2 by `frozen 1` */
+function fileFreezer(file: string, [frozen, thawed]: readonly [string, string], events: string): Freezer | null {
+  if (!existsSync(file)) return null;
   return {
-    set: (frozen) => writeFileSync(`${directory}/cgroup.freeze`, frozen ? '1' : '0'),
-    isFrozen: () => /^frozen 1$/m.test(readFileSync(`${directory}/cgroup.events`, 'utf8')),
+    set: (freeze) => void unlessGone(() => writeFileSync(file, freeze ? frozen : thawed)),
+    isFrozen: () => /^(FROZEN|frozen 1)$/m.test(unlessGone(() => readFileSync(events, 'utf8')) ?? 'FROZEN'),
   };
+}
+
+/** A container that ends meanwhile takes its cgroup along: then nothing of it runs. */
+function unlessGone<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV'))
+      return undefined;
+    throw error;
+  }
 }
