@@ -70,7 +70,7 @@ async function pullOne(
   const top = await remote.getManifest(tagOrDigest, signal);
   report.begin(tagOrDigest, reference.path);
   const { documents, manifest } = await resolveManifest(remote, top, { what, platform, signal });
-  const brought: BlobDescriptor[] = [];
+  const verified = new Set<string>();
   let diffIds: readonly string[] = [];
   try {
     return await store.layers.hold(async () => {
@@ -84,7 +84,7 @@ async function pullOne(
           `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
         );
       }
-      const wanted = { manifest, diffIds, brought };
+      const wanted = { manifest, diffIds, verified };
       const layers = await bringLayers(deps, remote, wanted, report, signal);
       signal.throwIfAborted();
       report.digest(top.digest);
@@ -109,10 +109,7 @@ async function pullOne(
       return isNew;
     });
   } finally {
-    await store.layers.discard(
-      diffIds,
-      brought.map(({ digest }) => digest),
-    );
+    await store.layers.discard(diffIds, verified);
   }
 }
 
@@ -129,15 +126,15 @@ async function readConfig(
 interface WantedLayers {
   readonly manifest: ImageManifest;
   readonly diffIds: readonly string[];
-  /** Told of each layer that is fetched, before anything can fail. */
-  readonly brought: BlobDescriptor[];
+  /** Takes the digests that are known to be those of the content, or will be when the layer has come. */
+  readonly verified: Set<string>;
 }
 
 /** The image's layers, lowest first: those that are here already, and the others fetched. */
 async function bringLayers(
   { store, downloads }: PullImageDeps,
   remote: RemoteRepository,
-  { manifest, diffIds, brought }: WantedLayers,
+  { manifest, diffIds, verified }: WantedLayers,
   report: PullReport,
   signal: AbortSignal,
 ): Promise<LayerRecord[]> {
@@ -152,11 +149,13 @@ async function bringLayers(
     const layer = stored.get(blob.digest) ?? null;
     if (fetched.has(blob.digest)) continue;
     if (layer !== null) {
+      const isKnown = store.compressedForms(diffId).some(({ digest }) => digest === blob.digest);
+      if (isKnown || blob.digest === diffId) verified.add(blob.digest);
       if (!isSilent) report.layer(blob).exists();
       fetched.set(blob.digest, Promise.resolve(layer));
       continue;
     }
-    brought.push(blob);
+    verified.add(blob.digest);
     const layerReport = report.layer(blob);
     layerReport.begin();
     const arrival = downloads.fetch({ remote, blob, diffId }, layerReport.phase, either).then((arrived) => {
@@ -179,21 +178,14 @@ function storedLayer(store: ImageStore, digest: string, diffId: string): LayerRe
   return layer?.diffId === diffId ? layer : null;
 }
 
-/**
- * The compressed forms that are known to be what the configuration says: those that came now, and those of layers that were
- * here whose digest had been verified at that time.
- */
+/** The compressed forms that are known to be what the configuration says. No manifest is believed in that. */
 function verifiedForms(
-  { store, blobStore }: Pick<PullImageDeps, 'store' | 'blobStore'>,
-  { manifest, diffIds, brought }: WantedLayers,
+  { blobStore }: Pick<PullImageDeps, 'blobStore'>,
+  { manifest, diffIds, verified }: WantedLayers,
 ): CompressedForm[] {
-  const isVerified = (digest: string, diffId: string): boolean =>
-    digest === diffId ||
-    brought.some((blob) => blob.digest === digest) ||
-    store.compressedForms(diffId).some((form) => form.digest === digest);
-  return manifest.layers.flatMap(({ digest, mediaType, sizeBytes }, index) => {
-    const diffId = diffIds[index] ?? '';
-    if (!isVerified(digest, diffId)) return [];
-    return [{ digest, diffId, mediaType, sizeBytes, kept: blobStore.has(digest) }];
-  });
+  return manifest.layers.flatMap(({ digest, mediaType, sizeBytes }, index) =>
+    verified.has(digest)
+      ? [{ digest, diffId: diffIds[index] ?? '', mediaType, sizeBytes, kept: blobStore.has(digest) }]
+      : [],
+  );
 }
