@@ -50,6 +50,9 @@ CREATE TABLE endpoints (
   ipv6         TEXT,
   -- Inside the container: eth0, eth1, …
   interface    TEXT,
+  -- What the user asked for stays reserved while the container is stopped.
+  requested_ipv4 TEXT GENERATED ALWAYS AS (config ->> '$.IPAMConfig.IPv4Address') VIRTUAL,
+  requested_ipv6 TEXT GENERATED ALWAYS AS (config ->> '$.IPAMConfig.IPv6Address') VIRTUAL,
   PRIMARY KEY (container_id, network_id),
   UNIQUE (network_id, ipv4),
   UNIQUE (network_id, ipv6),
@@ -57,6 +60,9 @@ CREATE TABLE endpoints (
   UNIQUE (container_id, interface),
   CHECK (id IS NOT NULL OR coalesce(mac, ipv4, ipv6, interface) IS NULL)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX endpoints_by_requested_ipv4 ON endpoints (network_id, requested_ipv4) WHERE requested_ipv4 IS NOT NULL;
+CREATE INDEX endpoints_by_requested_ipv6 ON endpoints (network_id, requested_ipv6) WHERE requested_ipv6 IS NOT NULL;
 
 -- Host ports of running containers. They survive the daemon, so that the next one reserves them again.
 CREATE TABLE published_ports (
