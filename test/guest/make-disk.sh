@@ -1,24 +1,32 @@
 #!/bin/sh
 # Makes the disk, kernel and initrd of a Debian guest with systemd, AppArmor and cgroup v2 in $1, with this checkout in
-# /opt/tsd. The base root (mmdebstrap) is kept in $1/root.tar and made once. Needs root, mmdebstrap and e2fsprogs.
+# /opt/tsd. $2 is the release: bookworm with its Linux 6.1, or trixie with the kernel of its backports. The base root
+# (mmdebstrap) is kept in $1 and made once. Needs root, mmdebstrap and e2fsprogs.
 set -eu
 out=$1
+release=$2
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$out"
 
-if [ ! -e "$out/root.tar" ]; then
+packages=systemd,systemd-sysv,dbus,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps,erofs-utils
+case $release in
+bookworm) packages=$packages,linux-image-cloud-amd64 ;;
+trixie) packages=$packages,linux-image-cloud-amd64/trixie-backports ;;
+*) echo "make-disk.sh: no such release: $release" >&2 && exit 1 ;;
+esac
+base=$out/root-$(printf %s "$packages" | cksum | cut -d ' ' -f 1).tar
+if [ ! -e "$base" ]; then
   mirror=$("$checkout/scripts/debian-mirror.sh")
-  # trixie-backports: a kernel that can clone detached mounts (6.15) and mounts EROFS from files (6.12).
-  mmdebstrap --quiet --variant=minbase \
-    --include=systemd,systemd-sysv,dbus,linux-image-cloud-amd64/trixie-backports,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps \
-    trixie "$out/root.partial.tar" \
-    "deb $mirror trixie main" "deb $mirror trixie-backports main"
-  mv "$out/root.partial.tar" "$out/root.tar"
+  rm -f "$out"/root*.tar
+  set -- "deb $mirror $release main"
+  [ "$release" = bookworm ] || set -- "$@" "deb $mirror $release-backports main"
+  mmdebstrap --quiet --variant=minbase --include="$packages" "$release" "$out/root.partial.tar" "$@"
+  mv "$out/root.partial.tar" "$base"
 fi
 
 rm -rf "$out/root"
 mkdir "$out/root"
-tar -xf "$out/root.tar" -C "$out/root"
+tar -xf "$base" -C "$out/root"
 cp "$out"/root/boot/vmlinuz-* "$out/vmlinuz"
 cp "$out"/root/boot/initrd.img-* "$out/initrd"
 rm -f "$out"/root/boot/*
