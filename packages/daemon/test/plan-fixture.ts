@@ -76,6 +76,7 @@ export function launchInput(
       exitFile: `${directory}/exit`,
     },
     log: null,
+    networks: [],
     devices: [],
     compileSeccomp: () => Uint8Array.of(6, 0, 0, 0, 0, 0, 255, 127),
     ...more,

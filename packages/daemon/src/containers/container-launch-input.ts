@@ -31,6 +31,7 @@ export function containerLaunchInput(
     idRange: record.idRange === null ? null : { first: record.idRange, size: ID_RANGE_SIZE },
     paths: files,
     log: limits === null ? null : { file: files.logFile, ...limits },
+    networks: [],
     devices,
     consoleSize: rows > 0 && columns > 0 ? { rows, columns } : undefined,
     compileSeccomp: planning.compileSeccomp,

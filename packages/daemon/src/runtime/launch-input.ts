@@ -116,6 +116,24 @@ export interface IdRange {
   readonly size: number;
 }
 
+/** One of the container's interfaces: a veth pair whose other end is a port of a bridge of the host. */
+export interface PlannedInterface {
+  /** The host's end: `tsdv` and 11 hexadecimal digits of the endpoint's id. New at each start. */
+  readonly hostName: string;
+  /** The host's number of the bridge. */
+  readonly bridgeIndex: number;
+  /** Inside the container: `eth0`, … */
+  readonly name: string;
+  /** `02:42:ac:11:00:02`. One that follows from the address keeps what neighbours remember of the address right. */
+  readonly mac: string;
+  /** Bytes. */
+  readonly mtu: number;
+  /** With prefix lengths: `172.18.0.2/16`, `fd00::2/64`. Without one of IPv6 the interface has no link-local address either. */
+  readonly addresses: readonly string[];
+  /** Default gateways, at most one of each family; empty where another interface has them, and in internal networks. */
+  readonly gateways: readonly string[];
+}
+
 /** Absolute paths on the host. */
 export interface ContainerPaths {
   /** Existing directory of the container; the root is mounted on it inside the container's own mount namespace. */
@@ -148,6 +166,10 @@ export interface LaunchInput {
   readonly paths: ContainerPaths;
   /** Null: no log (driver none). */
   readonly log: { readonly file: string; readonly maxBytes: number; readonly maxFiles: number } | null;
+  /** In their order; empty with the networks `host` and `none` and with `container:ID`. */
+  readonly networks: readonly PlannedInterface[];
+  /** With the NetworkMode `container:ID`: the host's pid of that container's process, whose network this one joins. */
+  readonly joinedNetworkPid?: number | undefined;
   /** What `lookupDevices` found for `Devices`; with `Privileged` every node of the host too. */
   readonly devices: readonly HostDevice[];
   /** Terminal size at the start; 0×0 (unknown, as Docker) where missing. */
