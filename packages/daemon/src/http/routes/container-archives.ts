@@ -74,7 +74,7 @@ function commitConfig(request: FastifyRequest): ContainerConfig | undefined {
     throw new TsdError('bad_parameter', `unsupported Content-Type header (${type}): must be 'application/json'`);
   }
   const result = validateConfig(body);
-  if (typeof result === 'object' && result.error !== undefined) throw result.error;
+  if (typeof result === 'object' && 'error' in result && result.error !== undefined) throw result.error;
   return body as ContainerConfig;
 }
 
@@ -86,7 +86,7 @@ async function answerWithStream(
 ): Promise<FastifyReply> {
   const first = await pieces.next();
   reply.header('content-type', type);
-  return await answerWithBytes(reply, first.done === true ? [] : startingWith(first.value, pieces));
+  return await answerWithBytes(reply, startingWith(first.done === true ? Buffer.alloc(0) : first.value, pieces));
 }
 
 async function* startingWith(
