@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import type { LayerImageMode } from '../src/storage/layer-image.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from '../src/storage/layer-limits.ts';
 import { createLayerStore, type IngestOptions, type LayerStore } from '../src/storage/layer-store.ts';
 import { readErofs } from './erofs-reader.ts';
@@ -17,12 +18,13 @@ interface Bench {
   files(): string[];
 }
 
-function bench(tap: Test, limits: Partial<LayerLimits> = {}): Bench {
+function bench(tap: Test, limits: Partial<LayerLimits> = {}, imageMode: LayerImageMode = 'index'): Bench {
   const directory = mkdtempSync(join(tmpdir(), 'tsd-layers-'));
   const store = createLayerStore({
     root: join(directory, 'layers'),
     tmp: join(directory, 'tmp'),
     limits: { ...DEFAULT_LAYER_LIMITS, ...limits },
+    imageMode,
   });
   tap.teardown(async () => {
     await store.close();
@@ -98,6 +100,34 @@ t.test('takes layers in', async (t) => {
       t.equal(b.files().length, 2, 'nothing else is left');
     }
   }
+});
+
+t.test('in copy mode', async (t) => {
+  const b = bench(t, {}, 'copy');
+  for (const tar of [SMALL, LARGE, Buffer.alloc(0)]) {
+    const { diffId } = await b.store.ingest(stream(gzipSync(tar)));
+    const { erofsPath, devicePaths } = b.store.files(diffId);
+    t.strictSame(devicePaths, [], 'the content is inside');
+    const { children } = readErofs(readFileSync(erofsPath), []);
+    if (tar === SMALL) t.equal(children.get('etc')?.children.get('passwd')?.data.toString(), 'root:x:0:0\n');
+    t.ok(readFileSync(b.store.tarPath(diffId)).equals(tar), 'the tar is kept all the same');
+  }
+});
+
+t.test('an image that only newer kernels mount', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'tsd-layers-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const open = (imageMode: LayerImageMode): LayerStore =>
+    createLayerStore({ root: join(directory, 'layers'), tmp: join(directory, 'tmp'), imageMode });
+  const { diffId } = await open('index').ingest(stream(SMALL));
+  t.throws(() => open('copy').files(diffId), {
+    name: 'TsdError',
+    code: 'unavailable',
+    message: /was stored for Linux 6\.12 or later: `tsdctl system check --repair`/,
+  });
+  await open('copy').remove(diffId);
+  await open('copy').ingest(stream(SMALL));
+  t.strictSame(open('index').files(diffId).devicePaths, [], 'the other way round it does');
 });
 
 t.test('odd but right', async (t) => {

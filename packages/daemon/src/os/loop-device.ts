@@ -3,6 +3,8 @@ import { closeSync, openSync } from 'node:fs';
 import koffi from 'koffi';
 import { checked, libc, SystemCallError } from './libc.ts';
 
+export const LOOP_CONTROL = '/dev/loop-control';
+
 const LOOP_CTL_GET_FREE = 0x4c82;
 /** Since Linux 5.8. */
 const LOOP_CONFIGURE = 0x4c0a;
@@ -37,7 +39,7 @@ export interface LoopDevice {
  * @throws SystemCallError, or Node's error where /dev/loop-control is missing.
  */
 export function attachLoopDevice(file: number, blockBytes: 512 | 0): LoopDevice {
-  const control = openSync('/dev/loop-control', 'r+');
+  const control = openSync(LOOP_CONTROL, 'r+');
   try {
     for (let attempt = 1; ; attempt++) {
       const path = `/dev/loop${checked('ioctl LOOP_CTL_GET_FREE', ioctlNone(control, LOOP_CTL_GET_FREE))}`;

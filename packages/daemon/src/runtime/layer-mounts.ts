@@ -8,7 +8,7 @@
  */
 import { closeSync, constants } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
-import { SystemCallError } from '../os/libc.ts';
+import { LOOP_CONTROL } from '../os/loop-device.ts';
 import { type LayerImageMount, mountAgain, mountLayerImage } from '../os/mount.ts';
 import { openat2, RESOLVE_BENEATH } from '../os/openat2.ts';
 import { getXattr } from '../os/xattr.ts';
@@ -166,7 +166,12 @@ function again(mount: LayerMount): number {
 }
 
 function mountError(error: unknown, diffId: string): unknown {
-  if (!(error instanceof SystemCallError)) return error;
-  const reason = error.code === 'ENODEV' ? 'the kernel has no EROFS (CONFIG_EROFS_FS)' : error.message;
+  if (!(error instanceof Error && 'code' in error) || error instanceof TsdError) return error;
+  const noLoop = 'path' in error && error.path === LOOP_CONTROL;
+  const reason = noLoop
+    ? `this kernel needs loop devices for it (modprobe loop): ${error.message}`
+    : error.code === 'ENODEV'
+      ? 'the kernel has no EROFS (CONFIG_EROFS_FS)'
+      : error.message;
   return new TsdError('unavailable', `cannot mount layer ${diffId}: ${reason}`, { cause: error });
 }
