@@ -4,4 +4,4 @@ import { GUEST_DEADLINE_MS, guestMissing, runGuest } from './guest/run-guest.ts'
 
 const timeout = GUEST_DEADLINE_MS * 2;
 t.setTimeout(timeout);
-t.test('the guest', { skip: guestMissing, timeout }, (t) => runGuest(t, 'trixie'));
+t.test('the guest', { skip: guestMissing, timeout }, (t) => runGuest(t, 'trixie-backports'));

@@ -1,25 +1,22 @@
 #!/bin/sh
 # Makes the disk, kernel and initrd of a Debian guest with systemd, AppArmor and cgroup v2 in $1, with this checkout in
-# /opt/tsd. $2 is the release: bookworm with its Linux 6.1, or trixie with the kernel of its backports. The base root
-# (mmdebstrap) is kept in $1 and made once. Needs root, mmdebstrap and e2fsprogs.
+# /opt/tsd. $2 says where the kernel is from: bookworm (6.1), trixie (6.12) or trixie-backports. The base root (mmdebstrap) is
+# kept in $1 and made once. Needs root, mmdebstrap and e2fsprogs.
 set -eu
 out=$1
-release=$2
+kernel_from=$2
+release=${kernel_from%-backports}
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$out"
 
 packages=systemd,systemd-sysv,dbus,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps,erofs-utils
-case $release in
-bookworm) packages=$packages,linux-image-cloud-amd64 ;;
-trixie) packages=$packages,linux-image-cloud-amd64/trixie-backports ;;
-*) echo "make-disk.sh: no such release: $release" >&2 && exit 1 ;;
-esac
+packages=$packages,linux-image-cloud-amd64/$kernel_from
 base=$out/root-$(printf %s "$packages" | cksum | cut -d ' ' -f 1).tar
 if [ ! -e "$base" ]; then
   mirror=$("$checkout/scripts/debian-mirror.sh")
   rm -f "$out"/root*.tar
   set -- "deb $mirror $release main"
-  [ "$release" = bookworm ] || set -- "$@" "deb $mirror $release-backports main"
+  [ "$release" = "$kernel_from" ] || set -- "$@" "deb $mirror $kernel_from main"
   mmdebstrap --quiet --variant=minbase --include="$packages" "$release" "$out/root.partial.tar" "$@"
   mv "$out/root.partial.tar" "$base"
 fi

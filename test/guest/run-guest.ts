@@ -22,10 +22,10 @@ const missing =
 /** Why no guest can be run here; false: nothing. */
 export const guestMissing: string | false = missing === undefined ? false : `missing: ${missing}`;
 
-/** Runs the checks in a guest of the Debian release and reports each of them. */
-export async function runGuest(t: Test, release: 'bookworm' | 'trixie'): Promise<void> {
-  const directory = join(cache, release);
-  execFileSync('sh', [join(import.meta.dirname, 'make-disk.sh'), directory, release], {
+/** Runs the checks in a guest with the kernel of that Debian suite and reports each of them. */
+export async function runGuest(t: Test, kernelFrom: 'bookworm' | 'trixie' | 'trixie-backports'): Promise<void> {
+  const directory = join(cache, kernelFrom);
+  execFileSync('sh', [join(import.meta.dirname, 'make-disk.sh'), directory, kernelFrom], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const serial = await boot(directory);
