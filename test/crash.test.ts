@@ -1,4 +1,5 @@
 /** kill -9 of the daemon: containers go on, and the next daemon shows the truth and finishes or undoes what was half made. */
+import { randomBytes } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -7,7 +8,8 @@ import { run } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
 import { eventually } from './support/eventually.ts';
 import { isAlive, readStatus } from './support/host-process.ts';
-import { busyboxArchive } from './support/images.ts';
+import { startHostileRegistry } from './support/hostile-registry.ts';
+import { busyboxArchive, layerTar } from './support/images.ts';
 
 const daemon = await startDaemon();
 t.teardown(() => daemon.remove());
@@ -133,6 +135,37 @@ t.test('killed in the middle of a load', { timeout: 60_000 }, async (t) => {
   }
   await daemon.load();
   t.equal(await tsdctl.output('run', '--rm', '--network', 'none', 'busybox', 'echo', 'works'), 'works');
+});
+
+t.test('killed at any moment of a pull and of the removal of what was pulled', { timeout: 180_000 }, async (t) => {
+  const registry = await startHostileRegistry();
+  t.teardown(() => registry.remove());
+  const layers = Array.from({ length: 5 }, (_, index) =>
+    layerTar([{ path: `random-${index}`, text: randomBytes(1 << 20).toString('base64') }]),
+  );
+  registry.publish('app', layers);
+  const name = `${registry.host}/app:latest`;
+  const pull = (): Promise<unknown> =>
+    api.request('POST', `/images/create?fromImage=${encodeURIComponent(name)}`).catch(() => undefined);
+  const remove = (): Promise<unknown> => api.request('DELETE', `/images/${name}`).catch(() => undefined);
+  const others = entries('layers/sha256').length;
+  for (const [moment, waitMs] of [0, 20, 40, 60, 80, 100, 120, 150, 200, 300].entries()) {
+    const removes = moment % 2 === 1;
+    if (removes) await pull();
+    const attempt = removes ? remove() : pull();
+    await delay(removes ? waitMs / 50 : waitMs);
+    await daemon.crash();
+    await attempt;
+    await daemon.start();
+    const isThere = (await api.request('GET', `/images/${name}/json`)).status === 200;
+    const when = `${removes ? 'rmi' : 'pull'} at ${moment}: ${isThere ? 'there' : 'not there'}`;
+    t.same(entries('tmp'), [], when);
+    t.equal(entries('layers/sha256').length, others + (isThere ? layers.length : 0), when);
+    t.equal(entries('blobs/sha256').length, isThere ? layers.length : 0, when);
+  }
+  await pull();
+  t.equal((await api.request('DELETE', `/images/${name}`)).status, 200);
+  t.same(entries('blobs/sha256'), []);
 });
 
 t.test('a second daemon on the same roots is refused', async (t) => {

@@ -79,6 +79,8 @@ export interface ImageStore {
    * `layers.discard`. With `keepHidden` the row and the layers stay for containers, and only users no longer see it.
    */
   remove(imageId: string, options: { keepHidden: boolean }): LayerRecord[];
+  /** Commits all that `work` does with this store, or nothing of it. */
+  atomically<T>(work: () => T): T;
   /** Ids of images that only containers keep. */
   hidden(): string[];
   /** The layer known under a digest, be it of its tar or of a compressed form; null when none is stored. */
@@ -302,6 +304,7 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
       return removed;
     },
 
+    atomically: (work) => db.transaction(work).immediate(),
     hidden: () => selectHidden.all(),
 
     findLayer(digest) {

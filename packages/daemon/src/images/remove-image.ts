@@ -38,6 +38,10 @@ export async function removeImage(
   reference: string,
   { force }: { readonly force: boolean },
 ): Promise<RemovedImage> {
+  return discarded(deps, () => takeAway(deps, reference, { force }));
+}
+
+function takeAway(deps: RemoveImageDeps, reference: string, { force }: { readonly force: boolean }): Deletion {
   const { store, imageUsers } = deps;
   const image = store.resolve(reference);
   const items: DeletedItem[] = [];
@@ -66,12 +70,12 @@ export async function removeImage(
       untag(references.filter((other) => inSameRepository(other, name)));
       references = store.references(image.id);
     }
-    if (references.length > 0) return { items, reclaimedBytes: 0 };
+    if (references.length > 0) return { items, reclaimedBytes: 0, layers: [] };
     // Taking the last name off an image in use leaves the image, as in Docker.
-    if (imageUsers(image.id).some((use) => use.running || !force)) return { items, reclaimedBytes: 0 };
+    if (imageUsers(image.id).some((use) => use.running || !force)) return { items, reclaimedBytes: 0, layers: [] };
   }
   untag(references);
-  return await deleteImage(deps, image, items);
+  return deleteRows(deps, image, items);
 
   function untag(names: readonly ImageReference[]): void {
     for (const name of names) {
@@ -82,15 +86,31 @@ export async function removeImage(
 
 /** Deletes an image that nothing speaks for any longer. Containers that it was forced away from keep it, hidden. */
 export async function deleteImage(
-  { store, imageUsers }: RemoveImageDeps,
+  deps: RemoveImageDeps,
   image: Image,
   items: readonly DeletedItem[] = [],
 ): Promise<RemovedImage> {
+  return discarded(deps, () => deleteRows(deps, image, items));
+}
+
+interface Deletion extends RemovedImage {
+  /** Diff ids whose files nothing needs any longer. */
+  readonly layers: readonly string[];
+}
+
+/** Commits the rows' part of a removal as a whole, then removes the files. */
+async function discarded({ store }: RemoveImageDeps, work: () => Deletion): Promise<RemovedImage> {
+  const { items, reclaimedBytes, layers } = store.atomically(work);
+  await store.layers.discard(layers);
+  return { items, reclaimedBytes };
+}
+
+function deleteRows({ store, imageUsers }: RemoveImageDeps, image: Image, items: readonly DeletedItem[]): Deletion {
   const layers = store.imageLayers(image.id);
   const blobBytes = new Map(layers.map(({ diffId }) => [diffId, keptBytes(store, diffId)]));
   const removed = store.remove(image.id, { keepHidden: imageUsers(image.id).length > 0 });
-  await store.layers.discard(removed.map((layer) => layer.diffId));
   return {
+    layers: removed.map((layer) => layer.diffId),
     items: [
       ...items,
       { Deleted: image.id },
