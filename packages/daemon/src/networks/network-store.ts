@@ -3,7 +3,14 @@
  * kept in memory; endpoints and ports are read from the tables, since their rows go with their containers'.
  */
 import type { EndpointSettings } from '@tsd/shared/api-networking-config';
+import { TsdError } from '@tsd/shared/errors';
+import type { Database } from '../storage/database.ts';
+import { createAddressAllocator } from './address-allocator.ts';
+import { attachEndpoint } from './attach-endpoint.ts';
+import { endpointRows } from './endpoint-rows.ts';
 import type { AddressFamily, EndpointRecord, NetworkRecord, PublishedPortRecord } from './network.ts';
+import { networkRows } from './network-rows.ts';
+import { publishedPortRows } from './published-port-rows.ts';
 
 export interface NetworkStore {
   /** @throws TsdError `conflict` when the name is taken */
@@ -54,4 +61,97 @@ export interface NetworkStore {
   portsOf(containerId: string): readonly PublishedPortRecord[];
   /** By container, for a daemon that starts. */
   allPorts(): ReadonlyMap<string, readonly PublishedPortRecord[]>;
+}
+
+export function createNetworkStore(db: Database): NetworkStore {
+  const rows = networkRows(db);
+  const endpoints = endpointRows(db);
+  const ports = publishedPortRows(db);
+  const allocator = createAddressAllocator();
+  // Insertion order is creation order.
+  const byId = new Map<string, NetworkRecord>();
+  const removing = new Map<string, NetworkRecord>();
+  for (const { network, isRemoving } of rows.read()) (isRemoving ? removing : byId).set(network.id, network);
+
+  const byName = (name: string) => [...byId.values()].find((network) => network.name === name);
+
+  return {
+    insert(network) {
+      const isTaken = byName(network.name) ?? [...removing.values()].some(({ name }) => name === network.name);
+      if (isTaken) throw new TsdError('conflict', `network with name ${network.name} already exists`);
+      rows.insert(network);
+      byId.set(network.id, network);
+    },
+    update(network) {
+      rows.update(network);
+      byId.set(network.id, network);
+    },
+    markRemoving(id) {
+      const network = byId.get(id);
+      if (network === undefined) return;
+      rows.markRemoving(id);
+      byId.delete(id);
+      removing.set(id, network);
+    },
+    remove(id) {
+      rows.delete(id);
+      byId.delete(id);
+      removing.delete(id);
+    },
+    removing: () => [...removing.values()],
+    list: () => [...byId.values()],
+    byId: (id) => byId.get(id),
+    byName,
+    lookup(reference) {
+      const exact = byId.get(reference) ?? byName(reference);
+      if (exact !== undefined) return exact;
+      const found = /^[0-9a-f]{1,63}$/.test(reference) ? list(byId).filter(({ id }) => id.startsWith(reference)) : [];
+      if (found.length > 1)
+        throw new TsdError(
+          'bad_parameter',
+          `network ${reference} is ambiguous (${found.length} matches found on ID prefix)`,
+        );
+      if (found[0] !== undefined) return found[0];
+      throw new TsdError('not_found', `network ${reference} not found`);
+    },
+
+    endpointsOf: endpoints.ofNetwork,
+    endpointsOfContainer: endpoints.ofContainer,
+    endpoint: endpoints.get,
+    endpointByAddress: endpoints.byAddress,
+    putEndpoint(containerId, network, config) {
+      endpoints.put(containerId, network.id, network.name, config);
+      return existing(endpoints.get(containerId, network.id));
+    },
+    dropEndpoint: endpoints.delete,
+
+    attach: db.transaction((containerId: string, networkId: string) => {
+      const endpoint = endpoints.get(containerId, networkId);
+      const network = byId.get(networkId);
+      if (endpoint === undefined || network === undefined)
+        throw new TsdError('not_found', `network ${endpoint?.networkName ?? networkId} not found`);
+      if (endpoint.attachment !== null) return endpoint;
+      const attachment = attachEndpoint({ endpoint, network, rows: endpoints, allocator });
+      endpoints.setAttachment(containerId, networkId, attachment);
+      return { ...endpoint, attachment };
+    }),
+    release(containerId, networkId) {
+      if (networkId === undefined) endpoints.clearAttachments(containerId);
+      else endpoints.clearAttachment(containerId, networkId);
+    },
+
+    putPorts: ports.put,
+    portsOf: ports.ofContainer,
+    allPorts: ports.all,
+  };
+}
+
+function list(networks: ReadonlyMap<string, NetworkRecord>): readonly NetworkRecord[] {
+  return [...networks.values()];
+}
+
+/** Written a moment ago. */
+function existing(endpoint: EndpointRecord | undefined): EndpointRecord {
+  if (endpoint === undefined) throw new Error('the endpoint is not in the database');
+  return endpoint;
 }

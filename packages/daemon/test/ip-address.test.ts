@@ -1,0 +1,128 @@
+/** Addresses, prefixes, pools and the host's routes. */
+import t from 'tap';
+import { chooseSubnet, defaultAddressPools, parseAddressPool } from '../src/networks/address-pools.ts';
+import { parseIpv6Routes, parseRoutes, readHostRoutes } from '../src/networks/host-routes.ts';
+import {
+  canonicalAddress,
+  containsPrefix,
+  formatPrefix,
+  lastOf,
+  overlaps,
+  parseCidr,
+  prefixFrom,
+} from '../src/networks/ip-address.ts';
+
+t.test('addresses have one canonical text (RFC 5952)', (t) => {
+  const cases: readonly (readonly [string, string | null])[] = [
+    ['10.0.0.1', '10.0.0.1'],
+    ['255.255.255.255', '255.255.255.255'],
+    ['::', '::'],
+    ['::1', '::1'],
+    ['1::', '1::'],
+    ['2001:DB8:0:0:1:0:0:1', '2001:db8::1:0:0:1'],
+    ['2001:db8:0:1:1:1:1:1', '2001:db8:0:1:1:1:1:1'],
+    ['2001:0db8:0000:0000:0000:0000:0002:0001', '2001:db8::2:1'],
+    ['::ffff:10.0.0.1', '::ffff:a00:1'],
+    ['fe80::1%eth0', null],
+    ['010.0.0.1', null],
+    ['10.0.0', null],
+    ['', null],
+  ];
+  for (const [text, canonical] of cases) t.equal(canonicalAddress(text), canonical, text);
+  t.end();
+});
+
+t.test('prefixes', (t) => {
+  const text = (cidr: string) => {
+    const parsed = parseCidr(cidr);
+    return parsed === null ? null : formatPrefix(parsed.prefix);
+  };
+  t.equal(text('172.18.3.4/16'), '172.18.0.0/16');
+  t.equal(text('fd00::1:2/64'), 'fd00::/64');
+  t.equal(text('0.0.0.0/0'), '0.0.0.0/0');
+  for (const wrong of ['10.0.0.0', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/8/8', '::/129', '/8', '10.0.0.0/']) {
+    t.equal(text(wrong), null, wrong);
+  }
+  t.equal(lastOf(prefixFrom('10.0.0.0/24')), 0x0a0000ffn);
+  t.ok(overlaps(prefixFrom('10.0.0.0/8'), prefixFrom('10.2.0.0/16')));
+  t.ok(overlaps(prefixFrom('10.2.0.0/16'), prefixFrom('10.0.0.0/8')));
+  t.notOk(overlaps(prefixFrom('10.2.0.0/16'), prefixFrom('10.3.0.0/16')));
+  t.notOk(overlaps(prefixFrom('0.0.0.0/0'), prefixFrom('::/0')), 'the families are apart');
+  t.notOk(containsPrefix(prefixFrom('10.2.0.0/16'), prefixFrom('10.0.0.0/8')));
+  t.end();
+});
+
+t.test('subnets come from the pools in order and avoid what is taken', (t) => {
+  const pools = defaultAddressPools('engine');
+  const next = (...taken: string[]) => formatPrefix(chooseSubnet(pools, 4, taken.map(prefixFrom)));
+  t.equal(next(), '172.17.0.0/16');
+  t.equal(next('172.17.0.0/16', '172.18.0.0/16'), '172.19.0.0/16');
+  t.equal(next('172.17.5.0/24', 'fd00::/8'), '172.18.0.0/16', 'a small route in it is enough');
+  t.equal(next('172.16.0.0/12'), '192.168.0.0/20', 'a large route takes several pools');
+  t.equal(next('172.16.0.0/12', '192.168.1.0/24', '192.168.40.0/24'), '192.168.16.0/20');
+  t.equal(next('172.17.0.0/16', '172.18.0.0/16', '172.19.0.0/16', '172.20.0.0/16', '172.22.0.0/16'), '172.21.0.0/16');
+  t.throws(() => next('172.16.0.0/12', '192.168.0.0/16'), {
+    code: 'conflict',
+    message: /^all predefined address pools have been fully subnetted/,
+  });
+  const every = new Set<string>();
+  const taken = [prefixFrom('10.0.0.0/8')];
+  for (let count = 0; count < 31; count++) {
+    const subnet = chooseSubnet(pools, 4, taken);
+    every.add(formatPrefix(subnet));
+    taken.unshift(subnet);
+  }
+  t.equal(every.size, 31, "as many as Docker's pools have");
+  t.throws(() => chooseSubnet(pools, 4, taken), { code: 'conflict' });
+  const six = chooseSubnet(pools, 6, []);
+  t.match(formatPrefix(six), /^fd[0-9a-f]{2}:[0-9a-f:]+::\/64$/);
+  t.not(formatPrefix(chooseSubnet(defaultAddressPools('other'), 6, [])), formatPrefix(six));
+  t.equal(formatPrefix(chooseSubnet(pools, 6, [six])).replace(/:1::\/64$/, '::/64'), formatPrefix(six));
+  t.end();
+});
+
+t.test('--default-address-pool', (t) => {
+  t.equal(
+    formatPrefix(chooseSubnet([parseAddressPool('base=10.10.0.0/16,size=24')], 4, [prefixFrom('10.10.0.0/24')])),
+    '10.10.1.0/24',
+  );
+  for (const wrong of [
+    '10.10.0.0/16',
+    'base=10.10.0.0/16',
+    'base=x,size=24',
+    'base=10.10.0.0/16,size=8',
+    'base=10.10.0.0/16,size=31',
+    'base=10.10.0.0/16,size=24,x=1',
+  ]) {
+    t.throws(
+      () => parseAddressPool(wrong),
+      { code: 'bad_parameter', message: /default-address-pool: invalid pool/ },
+      wrong,
+    );
+  }
+  t.end();
+});
+
+t.test("the host's routes, as the kernel prints them", (t) => {
+  const ipv4 = [
+    'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT   ',
+    'eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0   ',
+    'eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0   ',
+    'docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0   ',
+    '',
+  ].join('\n');
+  t.strictSame(parseRoutes(ipv4).map(formatPrefix), ['192.0.2.0/24', '172.17.0.0/16']);
+  const ipv6 = [
+    'fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0',
+    'fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000002 00000000 00000001     eth0',
+    '00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000000000000000000000000000001 00000400 00000003 00000000 00000003     eth0',
+    'ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000003 00000000 00000001     eth0',
+  ].join('\n');
+  t.strictSame(parseIpv6Routes(ipv6).map(formatPrefix), ['fd00::/64']);
+  t.strictSame(
+    readHostRoutes(() => ''),
+    [],
+  );
+  t.doesNotThrow(() => readHostRoutes());
+  t.end();
+});
