@@ -66,6 +66,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
       },
       log: null,
       devices: [],
+      networks: [],
       compileSeccomp,
     });
     const supervisor = await launcher.launch(plan, { descriptors: lease.descriptors, attach: [] });

@@ -105,6 +105,7 @@ async function launch(
       exitFile: join(container, 'exit'),
     },
     log: null,
+    networks: [],
     devices: lookupDevices(hostConfig.Devices ?? [], hostConfig.Privileged === true),
     compileSeccomp,
   };

@@ -37,7 +37,11 @@ t.test('parseCgroupLayout', async (t) => {
   t.equal(treeOf(v1 as CgroupLayout, 'cpuset'), undefined);
 
   const hybrid = parseCgroupLayout(V1_MOUNTS + UNIFIED_MOUNT, '/a/b', () => 'hugetlb\n');
-  t.same(hybrid, parseCgroupLayout(V1_MOUNTS, '/a/b', () => ''), "the host's version 2 tree is left alone");
+  t.same(
+    hybrid,
+    parseCgroupLayout(V1_MOUNTS, '/a/b', () => ''),
+    "the host's version 2 tree is left alone",
+  );
 
   const v2 = parseCgroupLayout(
     '29 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n',
