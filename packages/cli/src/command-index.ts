@@ -8,12 +8,13 @@ export interface CommandEntry {
   readonly group: CommandGroup;
 }
 
-export type CommandGroup = 'Common commands' | 'Containers' | 'Images';
+export type CommandGroup = 'Common commands' | 'Containers' | 'Networks' | 'Images';
 
 /** Words in front of other commands. */
 export const COMMAND_GROUPS: Readonly<Record<string, string>> = {
   container: 'Manage containers',
   image: 'Manage images',
+  network: 'Manage networks',
   system: 'Look after the daemon',
 };
 
@@ -95,7 +96,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     paths: ['inspect', 'container inspect', 'image inspect'],
-    summary: 'Return low-level information on containers and images',
+    summary: 'Return low-level information on containers, images and networks',
     group: 'Containers',
   },
   {
@@ -122,6 +123,46 @@ export const COMMANDS: readonly CommandEntry[] = [
     paths: ['container prune'],
     summary: 'Remove all stopped containers',
     group: 'Containers',
+  },
+  {
+    paths: ['port', 'container port'],
+    summary: 'List port mappings or a specific mapping for the container',
+    group: 'Containers',
+  },
+  {
+    paths: ['network create'],
+    summary: 'Create a network',
+    group: 'Networks',
+  },
+  {
+    paths: ['network ls', 'network list'],
+    summary: 'List networks',
+    group: 'Networks',
+  },
+  {
+    paths: ['network inspect'],
+    summary: 'Display detailed information on one or more networks',
+    group: 'Networks',
+  },
+  {
+    paths: ['network connect'],
+    summary: 'Connect a container to a network',
+    group: 'Networks',
+  },
+  {
+    paths: ['network disconnect'],
+    summary: 'Disconnect a container from a network',
+    group: 'Networks',
+  },
+  {
+    paths: ['network rm', 'network remove'],
+    summary: 'Remove one or more networks',
+    group: 'Networks',
+  },
+  {
+    paths: ['network prune'],
+    summary: 'Remove all unused networks',
+    group: 'Networks',
   },
   {
     paths: ['load', 'image load'],
@@ -201,9 +242,7 @@ export const COMMANDS_TO_COME: ReadonlySet<string> = new Set([
   'cp',
   'events',
   'exec',
-  'network',
   'pause',
-  'port',
   'stats',
   'unpause',
   'update',

@@ -13,7 +13,7 @@ export const spec: CommandSpec = {
   flags: [
     INSPECT_FORMAT_FLAG,
     { name: 'size', short: 's', type: 'bool', help: 'Display total file sizes if the type is container' },
-    { name: 'type', type: 'string', help: 'Only inspect objects of the given type (container, image)' },
+    { name: 'type', type: 'string', help: 'Only inspect objects of the given type (container, image, network)' },
   ],
   examples: [
     ['One field', "inspect -f '{{.State.Status}} {{.State.ExitCode}}' job"],
@@ -23,17 +23,21 @@ export const spec: CommandSpec = {
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
   const type = flags.string('type') ?? defaultType(context.commandPath);
-  if (!['', 'container', 'image'].includes(type)) {
-    throw new CliError(`unknown value for --type: "${type}" (container or image)`);
+  if (!['', 'container', 'image', 'network'].includes(type)) {
+    throw new CliError(`unknown value for --type: "${type}" (container, image or network)`);
   }
   return printInspected(context, flags, async (name) => {
-    if (type !== 'image') {
+    if (type === '' || type === 'container') {
       const size = flags.has('size') && flags.bool('size');
       const found = await lookUp(context, `/containers/${segment(name)}/json`, { size });
       if (found !== undefined) return found;
     }
-    if (type !== 'container') {
+    if (type === '' || type === 'image') {
       const found = await lookUp(context, `/images/${segment(name)}/json`, {});
+      if (found !== undefined) return found;
+    }
+    if (type === '' || type === 'network') {
+      const found = await lookUp(context, `/networks/${segment(name)}`, {});
       if (found !== undefined) return found;
     }
     throw new CliError(`Error: No such ${type === '' ? 'object' : type}: ${name}`);

@@ -102,7 +102,7 @@ const NETWORK: readonly FlagSpec[] = group('Network', [
     type: 'list',
     placeholder: 'network',
     aliases: ['net'],
-    help: 'Connect a container to a network (none, host, bridge, NAME)',
+    help: 'Connect a container to a network (bridge, NAME, none, host, container:<name|id>)',
   },
   { name: 'network-alias', type: 'list', aliases: ['net-alias'], help: 'Add network-scoped alias for the container' },
   { name: 'publish', short: 'p', type: 'list', help: "Publish a container's port(s) to the host" },
@@ -116,7 +116,17 @@ const NETWORK: readonly FlagSpec[] = group('Network', [
   { name: 'dns', type: 'list', help: 'Set custom DNS servers' },
   { name: 'dns-option', type: 'list', aliases: ['dns-opt'], help: 'Set DNS options' },
   { name: 'dns-search', type: 'list', help: 'Set custom DNS search domains' },
-  { name: 'add-host', type: 'list', help: 'Add a custom host-to-IP mapping (host:ip)' },
+  {
+    name: 'add-host',
+    type: 'list',
+    help: "Add a custom host-to-IP mapping (host:ip; the ip 'host-gateway' is the host)",
+  },
+  {
+    name: 'allow-egress',
+    type: 'list',
+    placeholder: 'rule',
+    help: 'Let it reach this and nothing else that its networks do not allow: CIDR|ADDRESS|NAME[:port]',
+  },
 ]);
 
 const METADATA: readonly FlagSpec[] = group('Name, labels and logging', [

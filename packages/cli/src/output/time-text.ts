@@ -31,3 +31,12 @@ function zoneName(time: Date): string {
   const parts = new Intl.DateTimeFormat('en', { timeZoneName: 'short' }).formatToParts(time);
   return parts.find((part) => part.type === 'timeZoneName')?.value ?? '';
 }
+
+/** Go's time.Time.String of a time that came as RFC 3339, in its own zone: `2026-11-23 20:31:14.5 +0000 UTC`. */
+export function goTimeTextOf(rfc3339Text: string): string {
+  const match = /^([0-9-]+)T([0-9:]+)(\.[0-9]+)?(?:(Z)|([+-][0-9]{2}):([0-9]{2}))$/.exec(rfc3339Text);
+  if (match === null) return rfc3339Text;
+  const [, date, time, fraction = '', utc, hours, minutes] = match;
+  const zone = utc === undefined ? `${hours}${minutes} ${hours}${minutes}` : '+0000 UTC';
+  return `${date} ${time}${fraction.replace(/\.?0+$/, '')} ${zone}`;
+}

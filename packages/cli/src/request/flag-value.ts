@@ -36,3 +36,8 @@ export function keyValues(flag: string, values: readonly string[]): Record<strin
   }
   return pairs;
 }
+
+/** The values of a flag that takes several at once, as pflag's string slices do. */
+export function commaSeparated(values: readonly string[]): string[] {
+  return values.flatMap((text) => text.split(','));
+}

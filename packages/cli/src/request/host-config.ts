@@ -1,4 +1,5 @@
 /** HostConfig of a create request, every field as Docker's client sends it. */
+import { EGRESS_ALLOW_ANNOTATION, splitEgressRules } from '@tsd/shared/egress';
 import { parseRestartPolicy } from '@tsd/shared/restart-policy';
 import { parseUlimit, type Ulimit } from '@tsd/shared/ulimit-spec';
 import { parseBytes } from '@tsd/shared/units';
@@ -23,7 +24,7 @@ export function hostConfigOf(flags: ParsedFlags, source: RequestSource): Readonl
     VolumeDriver: flags.string('volume-driver') ?? '',
     VolumesFrom: listOrNull(flags.list('volumes-from')),
     ConsoleSize: consoleSize(flags, source),
-    ...optional('Annotations', pairsOrUndefined('annotation', flags)),
+    ...optional('Annotations', annotations(flags)),
     CapAdd: capabilities(flags.list('cap-add')),
     CapDrop: capabilities(flags.list('cap-drop')),
     CgroupnsMode: mode(flags, 'cgroupns', 'CGROUP', ['', 'private', 'host'], false),
@@ -124,6 +125,13 @@ function sysctls(values: readonly string[]): Record<string, string> | undefined 
     }
   }
   return keyValues('sysctl', values);
+}
+
+/** --annotation, and the rules of --allow-egress. */
+function annotations(flags: ParsedFlags): Record<string, string> | undefined {
+  const given = pairsOrUndefined('annotation', flags);
+  const rules = flags.list('allow-egress').flatMap(splitEgressRules);
+  return rules.length === 0 ? given : { ...given, [EGRESS_ALLOW_ANNOTATION]: rules.join(',') };
 }
 
 function pairsOrUndefined(name: string, flags: ParsedFlags): Record<string, string> | undefined {
