@@ -6,7 +6,9 @@ import { type NetlinkMessage, readAnswers } from './netlink-answers.ts';
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
-const NETLINK_ROUTE = 0;
+/** Families of netlink, netlink(7). */
+export const NETLINK_ROUTE = 0;
+export const NETLINK_NETFILTER = 12;
 const SOL_NETLINK = 270;
 const NETLINK_CAP_ACK = 10;
 const NETLINK_EXT_ACK = 11;
@@ -45,9 +47,9 @@ export interface NetlinkSocket {
   close(): void;
 }
 
-/** A socket for rtnetlink(7), in the network namespace that the thread is in now. @throws SystemCallError */
-export function openNetlink(): NetlinkSocket {
-  const socket = openSocket();
+/** A socket, by default for rtnetlink(7), in the network namespace that the thread is in now. @throws SystemCallError */
+export function openNetlink(family = NETLINK_ROUTE): NetlinkSocket {
+  const socket = openSocket(family);
   const buffer = Buffer.allocUnsafe(ANSWER_BYTES);
   let sequence = 0;
   return {
@@ -71,8 +73,11 @@ export function openNetlink(): NetlinkSocket {
  * One request through a socket of its own, with the wait in a thread: for what takes the kernel milliseconds, as deleting an
  * interface does. Throws as `request`.
  */
-export async function requestInThread(message: Uint8Array): Promise<readonly NetlinkMessage[]> {
-  const socket = openSocket();
+export async function requestInThread(
+  message: Uint8Array,
+  family = NETLINK_ROUTE,
+): Promise<readonly NetlinkMessage[]> {
+  const socket = openSocket(family);
   try {
     const sent = await new Promise<number>((resolve, reject) => {
       sendCall.async(socket, message, message.length, 0, (error: Error | null, result: number) => {
@@ -87,8 +92,8 @@ export async function requestInThread(message: Uint8Array): Promise<readonly Net
   }
 }
 
-function openSocket(): number {
-  const socket = checked('socket', socketCall(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), 'netlink');
+function openSocket(family: number): number {
+  const socket = checked('socket', socketCall(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, family), 'netlink');
   try {
     const on = Buffer.from([1, 0, 0, 0]);
     for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) {
