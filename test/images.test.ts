@@ -220,7 +220,6 @@ t.test('statuses and texts of refusals', async (t) => {
     ['POST', '/images/nothing/tag', 400, /repo/],
     ['POST', '/images/create', 400, /fromSrc/],
     ['POST', '/images/create?fromImage=Alpine&tag=latest', 400, /must be lowercase/],
-    ['POST', '/images/alpine/push', 501, /push/],
     ['GET', '/images/search?term=x', 501, /search/],
     ['DELETE', '/images/nothing', 404, 'No such image: nothing:latest'],
   ] as const) {

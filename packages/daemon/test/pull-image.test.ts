@@ -414,6 +414,21 @@ t.test('two pulls share the work', async (t) => {
   t.same(store.resolve(`${REPOSITORY}:1`).repoTags.length, 2);
 });
 
+t.test('a layer that has come for a pull that is still going on is shared too', async (t) => {
+  const { pull, remote, store } = pullBench(t);
+  remote.putImage(layers, { tag: '1' });
+  const last = digestOf(gzipSync(layers[2] as Buffer));
+  let second: Promise<unknown> = Promise.resolve();
+  remote.halfway = async (digest) => {
+    // The first two are complete by the time that the last one begins, or shared as they come.
+    if (digest === last) second = pull();
+  };
+  await pull();
+  await second;
+  t.equal(remote.opened.length, layers.length);
+  t.equal(store.count(), 1);
+});
+
 t.test('a pull that is cancelled stops and leaves nothing', async (t) => {
   const { pull, remote, store, files } = pullBench(t);
   remote.putImage(layers, { tag: '1' });

@@ -22,13 +22,22 @@ export interface WantedLayer {
   readonly diffId: string;
 }
 
+/**
+ * Brings a layer into the layer store, its compressed form into the blob store, and resolves when both are there.
+ * @throws TsdError, naming the layer; the signal's reason when it aborts
+ */
+export type FetchLayer = (
+  wanted: WantedLayer,
+  onPhase: (phase: DownloadPhase) => void,
+  signal: AbortSignal,
+) => Promise<StoredLayer>;
+
 export interface LayerDownloads {
   /**
-   * Brings a layer into the layer store, its compressed form into the blob store, and resolves when both are there. To be
-   * called within `layers.hold`: nothing refers to them yet.
-   * @throws TsdError, naming the layer; the signal's reason when it aborts. The download has ended then, unless others want it.
+   * Runs `work`, which fetches layers and commits what needs them. Until it ends, others that want the same layers share them;
+   * when it has ended, so have its downloads, unless others want them. To be called within `layers.hold`.
    */
-  fetch(wanted: WantedLayer, onPhase: (phase: DownloadPhase) => void, signal: AbortSignal): Promise<StoredLayer>;
+  share<T>(work: (fetch: FetchLayer) => Promise<T>): Promise<T>;
 }
 
 interface Download {
@@ -43,6 +52,9 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
   const slots = createSlots(MAX_INGEST_THREADS);
   const downloads = new Map<string, Download>();
 
+  const forget = (key: string, download: Download): void => {
+    if (downloads.get(key) === download) downloads.delete(key);
+  };
   const start = (key: string, wanted: WantedLayer): Download => {
     const abort = new AbortController();
     const watchers: Download['watchers'] = new Set();
@@ -54,12 +66,10 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
       watchers,
       abort,
       phase: null,
-      result: run(wanted, abort.signal, tell).finally(() => {
-        if (downloads.get(key) === download) downloads.delete(key);
-      }),
+      result: run(wanted, abort.signal, tell),
     };
-    // Whoever waits sees it; after an abort nobody does.
-    download.result.catch(() => undefined);
+    // Whoever waits sees it; after an abort nobody does. A later pull begins anew.
+    download.result.catch(() => forget(key, download));
     return download;
   };
 
@@ -80,30 +90,42 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
   };
 
   return {
-    async fetch(wanted, onPhase, signal) {
-      signal.throwIfAborted();
-      const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId}`;
-      const download = downloads.get(key) ?? start(key, wanted);
-      downloads.set(key, download);
-      if (download.phase !== null) onPhase(download.phase);
-      download.watchers.add(onPhase);
-      const aborted = Promise.withResolvers<never>();
-      const onAbort = (): void => aborted.reject(signal.reason);
-      signal.addEventListener('abort', onAbort);
+    async share(work) {
+      const joined: { key: string; download: Download; onPhase: (phase: DownloadPhase) => void }[] = [];
+      const fetch: FetchLayer = async (wanted, onPhase, signal) => {
+        signal.throwIfAborted();
+        const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId}`;
+        const download = downloads.get(key) ?? start(key, wanted);
+        downloads.set(key, download);
+        if (download.phase !== null) onPhase(download.phase);
+        download.watchers.add(onPhase);
+        joined.push({ key, download, onPhase });
+        return unlessAborted(download.result, signal);
+      };
       try {
-        return await Promise.race([download.result, aborted.promise]);
+        return await work(fetch);
       } finally {
-        signal.removeEventListener('abort', onAbort);
-        download.watchers.delete(onPhase);
-        if (download.watchers.size === 0) {
-          // A later pull begins anew.
-          if (downloads.get(key) === download) downloads.delete(key);
-          download.abort.abort(signal.reason);
+        for (const { key, download, onPhase } of joined) {
+          download.watchers.delete(onPhase);
+          if (download.watchers.size > 0) continue;
+          forget(key, download);
+          download.abort.abort(new TsdError('unavailable', 'nobody waits for the layer any longer'));
           await download.result.catch(() => undefined);
         }
       }
     },
   };
+}
+
+async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = (): void => aborted.reject(signal.reason);
+  signal.addEventListener('abort', onAbort);
+  try {
+    return await Promise.race([result, aborted.promise]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }
 
 async function ingest(

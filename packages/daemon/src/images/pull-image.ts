@@ -5,7 +5,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import type { CompressedForm } from './compressed-forms.ts';
 import { parseImageConfig, requireRunnableOs } from './image-config.ts';
 import type { ImageStore } from './image-store.ts';
-import type { LayerDownloads } from './layer-downloads.ts';
+import type { FetchLayer, LayerDownloads } from './layer-downloads.ts';
 import { type LayerRecord, layerRecord } from './layer-records.ts';
 import { MAX_JSON_BYTES } from './parse-json.ts';
 import { formatPlatform, type Platform, platformMatches } from './platform.ts';
@@ -73,41 +73,43 @@ async function pullOne(
   const verified = new Set<string>();
   let diffIds: readonly string[] = [];
   try {
-    return await store.layers.hold(async () => {
-      const configBytes = await readConfig(deps, remote, manifest.config, signal);
-      const config = parseImageConfig(configBytes);
-      requireRunnableOs(config);
-      diffIds = config.rootfs.diff_ids;
-      if (diffIds.length !== manifest.layers.length) {
-        throw new TsdError(
-          'bad_parameter',
-          `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
-        );
-      }
-      const wanted = { manifest, diffIds, verified };
-      const layers = await bringLayers(deps, remote, wanted, report, signal);
-      signal.throwIfAborted();
-      report.digest(top.digest);
-      const isNew = !store
-        .references(manifest.config.digest)
-        .some((known) => canonicalName(known) === canonicalName(reference));
-      store.add([
-        {
-          configBytes,
-          layers,
-          layerDigests: verifiedForms(deps, wanted),
-          source: { repository: repositoryName(reference), manifests: documents, digest: top.digest },
-          tags: reference.digest === undefined ? [reference] : [],
-        },
-      ]);
-      if (platform !== undefined && !platformMatches(platform, config)) {
-        report.warn(
-          `image with reference ${what} was found but does not match the specified platform: ` +
-            `wanted ${formatPlatform(platform)}, actual: ${formatPlatform(config)}`,
-        );
-      }
-      return isNew;
-    });
+    return await store.layers.hold(() =>
+      deps.downloads.share(async (fetch) => {
+        const configBytes = await readConfig(deps, remote, manifest.config, signal);
+        const config = parseImageConfig(configBytes);
+        requireRunnableOs(config);
+        diffIds = config.rootfs.diff_ids;
+        if (diffIds.length !== manifest.layers.length) {
+          throw new TsdError(
+            'bad_parameter',
+            `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
+          );
+        }
+        const wanted = { manifest, diffIds, verified };
+        const layers = await bringLayers(store, fetch, remote, wanted, report, signal);
+        signal.throwIfAborted();
+        report.digest(top.digest);
+        const isNew = !store
+          .references(manifest.config.digest)
+          .some((known) => canonicalName(known) === canonicalName(reference));
+        store.add([
+          {
+            configBytes,
+            layers,
+            layerDigests: verifiedForms(deps, wanted),
+            source: { repository: repositoryName(reference), manifests: documents, digest: top.digest },
+            tags: reference.digest === undefined ? [reference] : [],
+          },
+        ]);
+        if (platform !== undefined && !platformMatches(platform, config)) {
+          report.warn(
+            `image with reference ${what} was found but does not match the specified platform: ` +
+              `wanted ${formatPlatform(platform)}, actual: ${formatPlatform(config)}`,
+          );
+        }
+        return isNew;
+      }),
+    );
   } finally {
     await store.layers.discard(diffIds, verified);
   }
@@ -132,7 +134,8 @@ interface WantedLayers {
 
 /** The image's layers, lowest first: those that are here already, and the others fetched. */
 async function bringLayers(
-  { store, downloads }: PullImageDeps,
+  store: ImageStore,
+  fetch: FetchLayer,
   remote: RemoteRepository,
   { manifest, diffIds, verified }: WantedLayers,
   report: PullReport,
@@ -158,7 +161,7 @@ async function bringLayers(
     verified.add(blob.digest);
     const layerReport = report.layer(blob);
     layerReport.begin();
-    const arrival = downloads.fetch({ remote, blob, diffId }, layerReport.phase, either).then((arrived) => {
+    const arrival = fetch({ remote, blob, diffId }, layerReport.phase, either).then((arrived) => {
       layerReport.complete();
       return layerRecord(arrived);
     });
