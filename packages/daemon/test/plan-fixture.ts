@@ -44,6 +44,7 @@ export function hostFacts(cgroups: CgroupLayout | null): HostFacts {
     hardLimits: Array.from({ length: 16 }, () => 20_000n),
     securityModules: [],
     keyrings: true,
+    ipv6: true,
     processors: 2,
     thermalThrottlePaths: [],
   };
@@ -102,6 +103,7 @@ function value(key: string, field: unknown): string {
     return words.filter((word) => !word.startsWith('source=')).join(',');
   }
   if (key === 'idmap' || key === 'slot' || key === 'cgroup' || key === 'root') return `${key}=[${String(field)}]`;
+  if (key === 'messages') return `messages=${(field as readonly Uint8Array[]).map(({ length }) => length).join()}`;
   if (Array.isArray(field))
     return `${key}=${field.every((one) => typeof one !== 'object') ? field.join() : JSON.stringify(field)}`;
   if (typeof field === 'object') return JSON.stringify(field);

@@ -2,7 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { parseHardLimits } from '../src/runtime/host-facts.ts';
-import type { ContainerConfig, LaunchHostConfig, LaunchInput } from '../src/runtime/launch-input.ts';
+import type { ContainerConfig, LaunchHostConfig, LaunchInput, PlannedInterface } from '../src/runtime/launch-input.ts';
+import { interfaceMessages } from '../src/runtime/netlink/interface-messages.ts';
+import { encodeNewVeth } from '../src/runtime/netlink/links.ts';
 import { planLaunch } from '../src/runtime/plan-launch.ts';
 import type { SeccompRules } from '../src/runtime/seccomp-profile.ts';
 import { hostFacts, ID, launchInput, planned, V1, V2 } from './plan-fixture.ts';
@@ -137,7 +139,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     'C write-file [4]/sys/net/ipv4/ip_unprivileged_port_start data=0 optional',
     'C write-file [4]/sys/net/ipv4/ping_group_range data=0 65535 optional',
     'C set-hostname name=c0ffee000000',
-    'C netlink protocol=0 message=32 bytes',
+    'C netlink protocol=0 messages=32',
     'C pivot-root slot=[2]',
     ...MASKS(4, 9),
     'C new-session-keyring optional',
@@ -358,6 +360,60 @@ t.test('namespaces of the host', async (t) => {
   t.throws(() => planned({}, { PidMode: 'container:x' }), { code: 'not_implemented' });
   t.throws(() => planned({}, { IpcMode: 'wild' }), { code: 'bad_parameter', message: 'invalid IpcMode: wild' });
   t.notMatch(planned({}, { IpcMode: 'none' }).lines.join('\n'), /shm/);
+});
+
+t.test('interfaces', async (t) => {
+  const bridge: PlannedInterface = {
+    hostName: 'tsdv0123456789a',
+    bridgeIndex: 7,
+    name: 'eth0',
+    mac: '02:42:ac:12:00:02',
+    mtu: 1500,
+    addresses: ['172.18.0.2/16'],
+    gateways: ['172.18.0.1'],
+  };
+  const second: PlannedInterface = { ...bridge, name: 'eth1', addresses: ['10.1.0.2/24', 'fd00::2/64'], gateways: [] };
+  const { lines, plan } = planned({}, { NetworkMode: 'web' }, { networks: [bridge, second] });
+  const at = lines.indexOf('C unshare namespaces=mount,cgroup');
+  t.same(lines.slice(at - 3, at), [
+    'H open-child-namespace namespace=net slot=[18]',
+    'H netlink protocol=0 messages=144,68,52,144,68,52',
+    'H netlink protocol=0 messages=48,48,60 optional',
+  ]);
+  t.ok(
+    lines.includes('C netlink protocol=0 messages=32,48,64,32,44,48,64,52,32'),
+    'lo, then each: addresses, up, route',
+  );
+  const pairs = plan.steps.find((step) => step.op === 'netlink' && step.side === 'host');
+  t.match(pairs, {
+    messages: [interfaceMessages(bridge, { index: 100, namespaceDescriptor: 64 + 18, ipv6: true }).host[0]],
+  });
+  t.match(pairs, {
+    messages: {
+      3: encodeNewVeth({
+        hostName: bridge.hostName,
+        masterIndex: 7,
+        mtu: 1500,
+        peer: { name: 'eth1', index: 101, mac: bridge.mac, namespaceDescriptor: 82 },
+      }),
+    },
+  });
+  const old = { ...hostFacts(V1), ipv6: false };
+  t.ok(planned({}, {}, { networks: [bridge], host: old }).lines.includes('H netlink protocol=0 messages=144,52'));
+  for (const NetworkMode of ['host', 'container:x']) {
+    t.throws(() => planned({}, { NetworkMode }, { networks: [bridge] }), { code: 'internal' });
+  }
+  t.throws(() => planned({}, {}, { networks: [{ ...bridge, mac: 'x' }] }), /no Ethernet address/);
+});
+
+t.test("another container's network", async (t) => {
+  const { lines } = planned({}, { NetworkMode: 'container:c0ffee' }, { joinedNetworkPid: 99 });
+  const at = lines.indexOf('H clone namespaces=user,pid,ipc,uts');
+  t.same(lines.slice(at - 2, at), ['H open-pidfd pid=99 slot=[18]', 'H join-namespaces slot=[18] namespaces=net']);
+  t.ok(lines.includes('H new-mount fsType=sysfs attributes=nosuid,nodev,noexec,rdonly slot=[9]'));
+  t.notMatch(lines.join('\n'), /netlink|sys\/net/);
+  t.throws(() => planned({}, { NetworkMode: 'container:c0ffee' }), { code: 'internal' });
+  t.throws(() => planned({}, {}, { joinedNetworkPid: 99 }), { code: 'internal' });
 });
 
 t.test('a terminal', async (t) => {

@@ -13,7 +13,6 @@ import { reapProcess, spawnDescriptor } from '../src/os/spawn-launcher.ts';
 import { openControlConnection } from '../src/runtime/control-connection.ts';
 import { LaunchError } from '../src/runtime/launch-error.ts';
 import type { LaunchPlan, Step } from '../src/runtime/launch-plan.ts';
-import { loopbackUpMessage } from '../src/runtime/loopback-message.ts';
 import { processEnvironment } from '../src/runtime/plan-process.ts';
 import { type ResolvedUser, resolveUser } from '../src/runtime/resolve-user.ts';
 import { readExitFile } from '../src/runtime/supervisor.ts';
@@ -74,23 +73,6 @@ t.test('processEnvironment', async (t) => {
     'HOME=/root',
   ]);
   t.same(processEnvironment({ Env: ['HOSTNAME', 'PATH=/p', 'HOME=/h'] }, 'h', '/root'), ['PATH=/p', 'HOME=/h']);
-});
-
-t.test('loopbackUpMessage', async (t) => {
-  t.equal(
-    Buffer.from(loopbackUpMessage()).toString('hex'),
-    '20000000' +
-      '1000' +
-      '0500' +
-      '01000000' +
-      '00000000' +
-      '00' +
-      '00' +
-      '0000' +
-      '01000000' +
-      '01000000' +
-      '01000000',
-  );
 });
 
 function launchError(step: Step, errno: number, detail = ''): LaunchError {

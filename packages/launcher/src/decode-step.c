@@ -48,6 +48,20 @@ static void id_mappings(struct reader *r, struct step *step)
     step->id_map.count = r->error ? 0 : count;
 }
 
+static void netlink_messages(struct reader *r, struct step *step)
+{
+    uint32_t count = read_list_count(r, 4);
+    struct bytes *messages = arena_take(r, count, sizeof *messages);
+
+    check_plan(r, count >= 1, "no netlink message");
+    for (uint32_t i = 0; messages && i < count; i++) {
+        messages[i] = read_bytes(r, 65536);
+        check_plan(r, messages[i].length >= 16, "a netlink message without its header");
+    }
+    step->netlink.messages = messages;
+    step->netlink.count = r->error ? 0 : count;
+}
+
 static void credentials(struct reader *r, struct step *step)
 {
     step->credentials.uid = read_u32(r);
@@ -172,8 +186,7 @@ void decode_payload(struct reader *r, struct step *step)
     case OP_NETLINK:
         step->netlink.protocol = read_u32(r);
         check_plan(r, step->netlink.protocol < 32, "an unknown netlink protocol");
-        step->netlink.message = read_bytes(r, 65536);
-        check_plan(r, step->netlink.message.length >= 16, "a netlink message without its header");
+        netlink_messages(r, step);
         return;
     case OP_SET_RLIMIT:
         step->rlimit.resource = read_u32(r);

@@ -67,8 +67,8 @@ int step_clone(struct launch *launch, const struct step *step);
 int step_enter_cgroup(const struct launch *launch, const struct step *step);
 int step_open_pidfd(const struct step *step);
 int step_open_child_namespace(const struct launch *launch, const struct step *step);
-int step_join_namespaces(const struct launch *launch, const struct step *step);
-int step_unshare(const struct launch *launch, const struct step *step);
+int step_join_namespaces(struct launch *launch, const struct step *step);
+int step_unshare(struct launch *launch, const struct step *step);
 int step_id_map(const struct launch *launch, const struct step *step);
 int become_namespace_root(void);
 

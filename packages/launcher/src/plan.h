@@ -138,7 +138,7 @@ struct step {
         struct { uint8_t create; } attach_mount;
         struct { uint8_t propagation; } root_propagation;
         struct { const char *name; } name; /* set-hostname, set-domainname */
-        struct { uint32_t protocol; struct bytes message; } netlink;
+        struct { uint32_t protocol, count; const struct bytes *messages; } netlink;
         struct { uint32_t resource; uint64_t soft, hard; } rlimit;
         struct { uint32_t mask; } umask;
         struct { int32_t score; } oom_score_adj;

@@ -150,8 +150,16 @@ int become_namespace_root(void)
     return protect_child();
 }
 
-int step_join_namespaces(const struct launch *launch, const struct step *step)
+/* What was made before is not in the namespaces that the launcher goes to now: `clone` must not take it. */
+static void outdate_prepared_child(struct launch *launch)
 {
+    if (!launch->in_child)
+        launch->child_namespaces = UINT32_MAX;
+}
+
+int step_join_namespaces(struct launch *launch, const struct step *step)
+{
+    outdate_prepared_child(launch);
     if (setns(slot_fd(step->slot), (int)clone_flags(step->namespaces.bits)) < 0)
         return -1;
     return launch->in_child && step->namespaces.bits & NAMESPACE_USER ? become_namespace_root() : 0;
@@ -167,8 +175,9 @@ static int hold_mount_namespace(void)
     return fd < 0 ? -1 : move_descriptor(fd, MOUNT_NAMESPACE_FD);
 }
 
-int step_unshare(const struct launch *launch, const struct step *step)
+int step_unshare(struct launch *launch, const struct step *step)
 {
+    outdate_prepared_child(launch);
     if (unshare((int)clone_flags(step->namespaces.bits)) < 0)
         return -1;
     return launch->in_child && step->namespaces.bits & NAMESPACE_MOUNT ? hold_mount_namespace() : 0;

@@ -93,7 +93,7 @@ function describe(step: Step): readonly (string | number)[] {
     case 'set-domainname':
       return [quote(step.name)];
     case 'netlink':
-      return [step.protocol, hex(step.message)];
+      return [step.protocol, ...step.messages.map(hex)];
     case 'set-rlimit':
       return [step.resource, String(step.soft), String(step.hard)];
     case 'set-umask':

@@ -248,7 +248,8 @@ static void fields(FILE *to, const struct step *step)
         return;
     case OP_NETLINK:
         fprintf(to, " %" PRIu32, step->netlink.protocol);
-        hex(to, step->netlink.message);
+        for (uint32_t i = 0; i < step->netlink.count; i++)
+            hex(to, step->netlink.messages[i]);
         return;
     case OP_SET_RLIMIT:
         fprintf(to, " %" PRIu32 " %" PRIu64 " %" PRIu64, step->rlimit.resource, step->rlimit.soft, step->rlimit.hard);

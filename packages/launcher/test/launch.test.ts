@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { eventually } from '../../../test/support/eventually.ts';
 import type { LaunchPlan, Step } from '../../daemon/src/runtime/launch-plan.ts';
+import { encodeNewBridge, encodeSetMtu } from '../../daemon/src/runtime/netlink/links.ts';
 import {
   type Bench,
   CLONED_NAMESPACES,
@@ -347,10 +348,18 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     const up = (index: number): Step => {
       const copy = Buffer.from(message);
       copy.writeUInt32LE(index, 20);
-      return { op: 'netlink', side: 'container', protocol: 0, message: copy };
+      return { op: 'netlink', side: 'container', protocol: 0, messages: [message, copy] };
     };
     t.match(await run(bench, 'ip addr show lo', { before: [up(1)] }), '127.0.0.1/8');
-    t.match(await failureOf(launch(containerPlan(bench, ['true'], { before: [up(99)] }))), { errno: 19 });
+    t.match(await failureOf(launch(containerPlan(bench, ['true'], { before: [up(99)] }))), { errno: 19, detail: '' });
+    // An MTU of 16 bytes is refused with words: "mtu less than device minimum".
+    const bridge = encodeNewBridge({ name: 'bench', mac: '02:42:00:00:00:01', mtu: 1500 });
+    const mtu = encodeSetMtu({ name: 'bench' }, 16);
+    const refused: Step = { op: 'netlink', side: 'container', protocol: 0, messages: [bridge, mtu] };
+    t.match(await failureOf(launch(containerPlan(bench, ['true'], { before: [refused] }))), {
+      errno: EINVAL,
+      detail: 'mtu less than device minimum',
+    });
   });
 
   await t.test('loads seccomp programs, and says when there is no security module', async (t) => {

@@ -233,7 +233,8 @@ function writePayload(writer: WireWriter, step: Step): void {
       writeString(writer, step.name);
       return;
     case 'netlink':
-      writer.u32(step.protocol).bytes(step.message);
+      writer.u32(step.protocol).u32(step.messages.length);
+      for (const message of step.messages) writer.bytes(message);
       return;
     case 'set-rlimit':
       writer.u32(step.resource).u64(step.soft).u64(step.hard);

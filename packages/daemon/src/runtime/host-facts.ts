@@ -1,5 +1,5 @@
 /** What a launch plan must know about the host, read once when the daemon starts. */
-import { globSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
 import { prepareCgroupParent } from '../os/cgroup-files.ts';
 import { type CgroupLayout, parseCgroupLayout } from '../os/cgroup-layout.ts';
@@ -28,6 +28,8 @@ export interface HostFacts {
   readonly securityModules: readonly string[];
   /** The kernel has session keyrings. */
   readonly keyrings: boolean;
+  /** The kernel has IPv6. */
+  readonly ipv6: boolean;
   /** Number of processors that are on line. */
   readonly processors: number;
   /** /sys/devices/system/cpu/cpuN/thermal_throttle, which Docker masks. */
@@ -103,6 +105,7 @@ export function readHostFacts(
     hardLimits: parseHardLimits(readFileSync('/proc/self/limits', 'utf8')),
     securityModules: securityModules(),
     keyrings: readText('/proc/keys') !== null,
+    ipv6: existsSync('/proc/net/if_inet6'),
     processors: availableParallelism(),
     thermalThrottlePaths: globSync('/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle'),
   });

@@ -135,6 +135,11 @@ function describe(
         };
       }
       break;
+    case 'netlink':
+      return {
+        text: `${START} cannot set up the network: ${detail === '' ? code : `${detail} (${code})`}`,
+        exitCode: 128,
+      };
     case 'clone-tree':
       return { text: `${START} bind source ${step.at.path}: ${code}`, exitCode: 128 };
   }

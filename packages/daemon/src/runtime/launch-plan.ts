@@ -15,6 +15,11 @@ export type Side = 'host' | 'container';
 /** A numbered place in the descriptor table that both sides share (0–1023). Some are filled by the daemon beforehand. */
 export type Slot = number;
 
+/** The number of the descriptor that a slot is in the launcher, for messages that name one (PROTOCOL.md, netlink). */
+export function slotDescriptor(slot: Slot): number {
+  return 64 + slot;
+}
+
 /** Names of namespaces(7). */
 export type Namespace = 'cgroup' | 'ipc' | 'mount' | 'net' | 'pid' | 'user' | 'uts';
 
@@ -157,8 +162,9 @@ export type Step = StepBase &
     | { readonly op: 'pivot-root'; readonly slot: Slot }
     | { readonly op: 'set-hostname'; readonly name: string }
     | { readonly op: 'set-domainname'; readonly name: string }
-    /** Sends a complete netlink message and awaits its acknowledgement (netlink(7)), in this side's network namespace. */
-    | { readonly op: 'netlink'; readonly protocol: number; readonly message: Uint8Array }
+    /** Sends complete netlink messages, each after the acknowledgement of the one before (netlink(7)), in this side's network
+     * namespace. A message names a slot as {@link slotDescriptor} says. */
+    | { readonly op: 'netlink'; readonly protocol: number; readonly messages: readonly Uint8Array[] }
     | { readonly op: 'set-rlimit'; readonly resource: number; readonly soft: bigint; readonly hard: bigint }
     | { readonly op: 'set-umask'; readonly mask: number }
     | { readonly op: 'set-oom-score-adj'; readonly score: number }

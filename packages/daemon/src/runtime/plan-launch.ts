@@ -3,12 +3,12 @@ import { TsdError } from '@tsd/shared/errors';
 import type { LaunchContext } from './launch-context.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { LaunchPlan, Slot, Step } from './launch-plan.ts';
-import { loopbackUpMessage } from './loopback-message.ts';
 import { oomCounterFile, planCgroups } from './plan-cgroup.ts';
 import { planCapabilities, planCredentials } from './plan-credentials.ts';
 import { planMasks } from './plan-masks.ts';
 import { planMounts } from './plan-mounts.ts';
 import { clonedNamespaces, resolveNamespaces, unsharedNamespaces } from './plan-namespaces.ts';
+import { planNetwork } from './plan-network.ts';
 import { containerHostname, planExec, planOomScore, planRlimits, workingDirectory } from './plan-process.ts';
 import { planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
 import { planSysctls } from './plan-sysctls.ts';
@@ -20,8 +20,6 @@ export interface PlannedLaunch {
   /** What the container will not get although it was asked for, in Docker's words, for the create response. */
   readonly warnings: readonly string[];
 }
-
-const NETLINK_ROUTE = 0;
 
 /** __NEW_UTS_LEN: what sethostname(2) takes. */
 const HOSTNAME_LIMIT_BYTES = 64;
@@ -46,16 +44,13 @@ function checkText({ config, hostConfig, id }: LaunchInput): void {
   }
 }
 
-/** Container side, last before the process' own rights: names, network, settings. */
+/** Container side: the names of its own UTS namespace. */
 function planNames(context: LaunchContext): Step[] {
   const { config, id } = context.input;
   const steps: Step[] = [];
   if (context.own.uts) {
     steps.push({ op: 'set-hostname', side: 'container', name: containerHostname(config, id) });
     if (config.Domainname) steps.push({ op: 'set-domainname', side: 'container', name: config.Domainname });
-  }
-  if (context.own.net) {
-    steps.push({ op: 'netlink', side: 'container', protocol: NETLINK_ROUTE, message: loopbackUpMessage() });
   }
   return steps;
 }
@@ -108,11 +103,13 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
   const cgroups = planCgroups(context);
   const userNamespace = planUserNamespaceSlot(context);
   const mounts = planMounts(context, userNamespace.slot);
+  const network = planNetwork(context);
   const directory = workingDirectory(config);
   const root = { base: context.rootSlot };
   const steps: Step[] = [
     ...cgroups.make,
     ...planUpperDirectories(context),
+    ...network.join,
     {
       op: 'clone',
       side: 'host',
@@ -125,6 +122,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
     ...userNamespace.steps,
     ...planRootMount(context, userNamespace.slot),
     ...mounts.host,
+    ...network.host,
     { op: 'unshare', side: 'container', namespaces: unsharedNamespaces(own) },
     { op: 'set-root-propagation', side: 'container', propagation: 'private' },
     // On top of the old root: the one directory that surely exists and can be reached.
@@ -143,6 +141,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
         ]),
     ...planSysctls(context, mounts.proc),
     ...planNames(context),
+    ...network.container,
     ...(hostConfig.ReadonlyRootfs === true
       ? [{ op: 'set-mount-attributes', side: 'container', slot: context.rootSlot, set: ['rdonly'] } satisfies Step]
       : []),

@@ -3,7 +3,7 @@ import { TsdError } from '@tsd/shared/errors';
 import type { LaunchHostConfig } from './launch-input.ts';
 import type { Namespace } from './launch-plan.ts';
 
-/** True: a namespace of the container's own; false: the host's. */
+/** True: a namespace of the container's own; false: the host's, or (net) that of a container it joins. */
 export type OwnNamespaces = Readonly<Record<Namespace, boolean>>;
 
 function refuseForeign(field: string, mode: string): void {
@@ -23,16 +23,15 @@ function ownUnlessHost(field: string, mode: string | undefined, known: readonly 
 /**
  * Reads the namespace modes of a HostConfig. Every namespace is the container's own unless the mode says `host`;
  * `--privileged` gives up the user namespace, because root in one can use none of the host's devices and settings.
- * @throws TsdError for a mode that Docker does not know, and not_implemented for `container:` modes.
+ * @throws TsdError for a mode that Docker does not know, and not_implemented for `container:` modes but the network's.
  */
 export function resolveNamespaces(hostConfig: LaunchHostConfig): OwnNamespaces {
   const network = hostConfig.NetworkMode ?? '';
-  refuseForeign('NetworkMode', network);
   return {
     cgroup: ownUnlessHost('CgroupnsMode', hostConfig.CgroupnsMode, ['', 'private']),
     ipc: ownUnlessHost('IpcMode', hostConfig.IpcMode, ['', 'private', 'shareable', 'none']),
     mount: true,
-    net: network !== 'host',
+    net: network !== 'host' && !network.startsWith('container:'),
     pid: ownUnlessHost('PidMode', hostConfig.PidMode, ['', 'private']),
     user: ownUnlessHost('UsernsMode', hostConfig.UsernsMode, ['', 'private']) && hostConfig.Privileged !== true,
     uts: ownUnlessHost('UTSMode', hostConfig.UTSMode, ['', 'private']),
