@@ -48,6 +48,7 @@ import { createRootTrees } from './runtime/root-tree/root-trees.ts';
 import { connectSupervisor, readExitFile } from './runtime/supervisor.ts';
 import { createBlobStore } from './storage/blob-store.ts';
 import { openDatabase } from './storage/database.ts';
+import { createDoomedFiles } from './storage/doomed-files.ts';
 import { createLayerCompressor } from './storage/layer-compressor.ts';
 import { createLayerStore } from './storage/layer-store.ts';
 import { VERSION } from './version.ts';
@@ -77,11 +78,16 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   const db = openDatabase(join(dataRoot, 'tsd.db'));
   const host = await readHost(config, log);
 
-  const blobStore = createBlobStore({ root: join(dataRoot, 'blobs') });
+  const doomed = createDoomedFiles({
+    directory: join(dataRoot, 'tmp'),
+    onError: (path, error) => log.error({ path, err: error }, 'the files of a removed layer could not be deleted'),
+  });
+  const blobStore = createBlobStore({ root: join(dataRoot, 'blobs'), doomed });
   const layerStore = createLayerStore({
     root: join(dataRoot, 'layers'),
     tmp: join(dataRoot, 'tmp'),
     blobStore,
+    doomed,
     imageMode: host.layers.imageMode,
   });
   await layerStore.cleanLeftovers();

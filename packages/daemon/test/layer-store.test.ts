@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t, { type Test } from 'tap';
+import { createDoomedFiles } from '../src/storage/doomed-files.ts';
 import type { LayerImageMode } from '../src/storage/layer-image.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from '../src/storage/layer-limits.ts';
 import { createLayerStore, type IngestOptions, type LayerStore } from '../src/storage/layer-store.ts';
@@ -316,4 +317,19 @@ t.test('huge headers', async (t) => {
   });
   await t.rejects(b.store.ingest(stream(archive({ name: 'L', type: 'L', size: 2 ** 34 }))), /exceeds the limit/);
   t.strictSame(b.files(), []);
+});
+
+t.test('what is large goes in the background', async (t) => {
+  const directory = t.testdir({ large: { file: 'x' }, small: 'y', another: 'z' });
+  const errors: string[] = [];
+  const tmp = join(directory, 'tmp');
+  const doomed = createDoomedFiles({ directory: tmp, onError: (path) => errors.push(path) });
+  await doomed.doom(join(directory, 'small'), 1);
+  t.same(readdirSync(tmp), [], 'small files at once');
+  await doomed.doom(join(directory, 'missing'), 1);
+  await Promise.all([doomed.doom(join(directory, 'large'), 1e9), doomed.doom(join(directory, 'another'), 1e9)]);
+  t.same(readdirSync(directory), ['tmp'], 'out of their place');
+  await doomed.idle();
+  t.same(readdirSync(tmp), []);
+  t.same(errors, []);
 });

@@ -5,6 +5,8 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DoomedFiles } from './doomed-files.ts';
+import { fileSizeBytes } from './file-size.ts';
 import { digestHex, isSha256Digest } from './sha256-digest.ts';
 import { syncDirectory } from './sync-directory.ts';
 
@@ -23,8 +25,11 @@ export interface BlobStore {
   list(): Promise<string[]>;
 }
 
-/** @param root the directory of all blobs; made where missing, when the first one comes. */
-export function createBlobStore({ root }: { readonly root: string }): BlobStore {
+/**
+ * @param root the directory of all blobs; made where missing, when the first one comes
+ * @param doomed takes removed blobs; without it they are deleted at once
+ */
+export function createBlobStore({ root, doomed }: { readonly root: string; readonly doomed?: DoomedFiles }): BlobStore {
   const directory = join(root, 'sha256');
   const path = (digest: string): string => join(directory, digestHex(digest));
   return {
@@ -35,7 +40,10 @@ export function createBlobStore({ root }: { readonly root: string }): BlobStore 
       await rename(file, path(digest));
       await syncDirectory(directory);
     },
-    remove: (digest) => rm(path(digest), { force: true }),
+    async remove(digest) {
+      if (doomed === undefined) await rm(path(digest), { force: true });
+      else await doomed.doom(path(digest), await fileSizeBytes(path(digest)));
+    },
     async list() {
       try {
         return (await readdir(directory)).map((name) => `sha256:${name}`).filter(isSha256Digest);

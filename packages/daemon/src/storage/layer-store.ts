@@ -7,6 +7,8 @@ import { mkdir, mkdtemp, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import type { BlobStore } from './blob-store.ts';
+import { createDoomedFiles, DOOMED_PREFIX, type DoomedFiles } from './doomed-files.ts';
+import { fileSizeBytes } from './file-size.ts';
 import { detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
 import { type LayerImageMode, layerImageMode } from './layer-image.ts';
 import {
@@ -27,7 +29,6 @@ export type { StoredLayer } from './layer-ingest.ts';
 /** Up to this size an uncompressed layer takes a few milliseconds: not worth a thread. */
 const INLINE_BYTES = 2 * 1024 * 1024;
 const INGEST_PREFIX = 'layer-ingest-';
-const REMOVED_PREFIX = 'layer-removed-';
 /** Directories of the layer compressor. */
 export const COMPRESS_PREFIX = 'layer-compress-';
 const ASIDE_SUFFIX = '.damaged';
@@ -41,6 +42,8 @@ export interface LayerStoreOptions {
   readonly blobStore?: Pick<BlobStore, 'adopt'>;
   /** How images are written, by what the kernel can mount; `index` by default. */
   readonly imageMode?: LayerImageMode;
+  /** Takes the files of removed layers. */
+  readonly doomed?: DoomedFiles;
   readonly limits?: LayerLimits;
 }
 
@@ -91,7 +94,7 @@ export interface LayerStore {
   list(): Promise<string[]>;
   /** Deletes what an earlier daemon left unfinished. To be called once, before the first `ingest`. */
   cleanLeftovers(): Promise<void>;
-  /** Ends the ingest threads. */
+  /** Ends the ingest threads; resolves when all removed layers are gone. */
   close(): Promise<void>;
 }
 
@@ -100,6 +103,7 @@ export function createLayerStore({
   tmp,
   blobStore,
   imageMode = 'index',
+  doomed = createDoomedFiles({ directory: tmp, onError: rethrow }),
   limits = DEFAULT_LAYER_LIMITS,
 }: LayerStoreOptions): LayerStore {
   const layersDirectory = join(root, 'sha256');
@@ -203,11 +207,11 @@ export function createLayerStore({
       await rm(aside(diffId), { recursive: true, force: true });
       if (!existsSync(directory(diffId))) return;
       announceRemoval(diffId);
-      await prepare();
-      // No directory of its own: a full disk has no room for one, and this is what makes some.
-      const removed = join(tmp, `${REMOVED_PREFIX}${digestHex(diffId)}`);
-      await move(directory(diffId), removed);
-      await rm(removed, { recursive: true, force: true });
+      const sizes = await Promise.all([join(directory(diffId), TAR_FILE), imagePath(diffId)].map(fileSizeBytes));
+      await doomed.doom(
+        directory(diffId),
+        sizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0),
+      );
     },
     onRemove(listener) {
       removeListeners.push(listener);
@@ -225,11 +229,13 @@ export function createLayerStore({
     async cleanLeftovers() {
       await prepare();
       for (const name of await readdir(tmp)) {
-        if ([INGEST_PREFIX, REMOVED_PREFIX, COMPRESS_PREFIX].some((prefix) => name.startsWith(prefix)))
+        if ([INGEST_PREFIX, DOOMED_PREFIX, COMPRESS_PREFIX].some((prefix) => name.startsWith(prefix)))
           await rm(join(tmp, name), { recursive: true, force: true });
       }
     },
-    close: () => threads.close(),
+    async close() {
+      await Promise.all([threads.close(), doomed.idle()]);
+    },
   };
 }
 
@@ -267,6 +273,10 @@ function isPlain(whole: Buffer, { compression }: IngestRequest): boolean {
 
 async function* single(piece: Buffer): AsyncGenerator<Buffer> {
   yield piece;
+}
+
+function rethrow(_path: string, error: unknown): never {
+  throw error;
 }
 
 function hasCode(error: unknown, ...codes: readonly string[]): boolean {
