@@ -10,13 +10,36 @@ async function call(api: Api, method: string, path: string, body?: unknown): Pro
 }
 
 /** Creates a busybox container without a network and returns its id. */
-export async function create(api: Api, ...command: string[]): Promise<string> {
-  const body = { Image: 'busybox', Cmd: command, HostConfig: NONE };
+export function create(api: Api, ...command: string[]): Promise<string> {
+  return createWith(api, { Cmd: command, HostConfig: NONE });
+}
+
+/** Creates a busybox container from fields of Docker's body and returns its id. */
+export async function createWith(api: Api, fields: object): Promise<string> {
+  const body = { Image: 'busybox', ...fields };
   return (JSON.parse(await call(api, 'POST', '/containers/create', body)) as { Id: string }).Id;
 }
 
 export async function start(api: Api, id: string): Promise<void> {
   await call(api, 'POST', `/containers/${id}/start`);
+}
+
+/** Waits until it has ended. */
+export async function wait(api: Api, id: string): Promise<void> {
+  await call(api, 'POST', `/containers/${id}/wait`);
+}
+
+/** What a container with a terminal wrote to it: without one there are frames in between. */
+export function terminalLog(api: Api, id: string): Promise<string> {
+  return call(api, 'GET', `/containers/${id}/logs?stdout=1`);
+}
+
+/** Its address on the default network. */
+export async function addressOf(api: Api, id: string): Promise<string> {
+  const { NetworkSettings } = JSON.parse(await call(api, 'GET', `/containers/${id}/json`)) as {
+    NetworkSettings: { Networks: Record<string, { IPAddress: string }> };
+  };
+  return NetworkSettings.Networks['bridge']?.IPAddress ?? '';
 }
 
 /** Host pid of a running container. */
@@ -33,7 +56,7 @@ export async function removeForced(api: Api, id: string): Promise<void> {
 export async function wholeLife(api: Api): Promise<void> {
   const id = await create(api, 'true');
   await start(api, id);
-  await call(api, 'POST', `/containers/${id}/wait`);
+  await wait(api, id);
   await call(api, 'DELETE', `/containers/${id}`);
 }
 

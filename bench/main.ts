@@ -16,6 +16,7 @@ import { type Engine, startEngines } from './engines.ts';
 import { launcherSample } from './launcher-alone.ts';
 import { alternate, type Sample, timed } from './measure.ts';
 import { parentOf, residentMb } from './memory.ts';
+import * as networkRows from './network-rows.ts';
 import { runtimeSamples } from './oci-runtimes.ts';
 import { debianMegabytes, type RegistryImages, startRegistryImages } from './registry-images.ts';
 import * as registryRows from './registry-rows.ts';
@@ -35,6 +36,7 @@ const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
 const { tsd, dockerd } = await startEngines();
 const rows: Row[] = [];
 let images: RegistryImages | undefined;
+let networks: networkRows.NetworkEngines | undefined;
 try {
   await measure('idle', idleRow);
   await measure('run', runRow);
@@ -47,10 +49,17 @@ try {
   await measureWithRegistry('push', registryRows.pushRows);
   await measureWithRegistry('rmi', registryRows.removeRow);
   await measureWithRegistry('pullmemory', registryRows.pullCostRows);
+  await measureWithNetworks('bridge', networkRows.bridgeRow);
+  await measureWithNetworks('network', networkRows.networkShareRow);
+  await measureWithNetworks('netremove', networkRows.removeRows);
+  await measureWithNetworks('ports200', networkRows.portsRow);
+  await measureWithNetworks('net500', networkRows.manyRow);
+  await measureWithNetworks('iperf', networkRows.throughputRows);
   await measure('memory', memoryRows);
   await measure('many', manyRows);
 } finally {
   await images?.registry.remove();
+  await networks?.remove();
   await dockerd?.remove();
   await tsd.remove();
   rmSync(directory, { recursive: true, force: true });
@@ -73,6 +82,18 @@ async function measureWithRegistry(
     if (missing !== false) return void process.stderr.write(`not measured: ${missing}\n`);
     images ??= await startRegistryImages(directory);
     await row({ tsd, dockerd, images, directory, rows, compare: (...row) => compare(...row, longRounds) });
+  });
+}
+
+async function measureWithNetworks(
+  name: string,
+  row: (engines: networkRows.NetworkEngines, bench: networkRows.NetworkBench) => Promise<void>,
+): Promise<void> {
+  await measure(name, async () => {
+    const missing = name === 'iperf' && networkRows.iperfMissing();
+    if (missing !== false) return void process.stderr.write(`not measured: ${missing}\n`);
+    networks ??= await networkRows.startNetworkEngines(directory);
+    await row(networks, { rounds, rows });
   });
 }
 
@@ -238,6 +259,6 @@ function describeMachine(): void {
     ].join('; '),
   );
   console.log(
-    `Medians of ${rounds} alternating rounds (of images ${longRounds}, in parallel 3), warm caches, --network none.\n`,
+    `Medians of ${rounds} alternating rounds (of images ${longRounds}, in parallel 3), warm caches, --network none where nothing else is said.\n`,
   );
 }

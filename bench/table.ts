@@ -2,7 +2,7 @@
 
 export interface Row {
   readonly what: string;
-  readonly unit: 'ms' | 'MB' | '/s';
+  readonly unit: 'ms' | 'MB' | '/s' | 'Gbit/s';
   readonly ours: number;
   /** Name and median of each counterpart; the first is the one that the ratio is with. */
   readonly theirs: readonly { readonly name: string; readonly value: number }[];
@@ -14,6 +14,11 @@ export type Budget =
   | { readonly kind: 'ratio'; readonly limit: number; readonly text: string }
   | { readonly kind: 'absolute'; readonly limit: number; readonly text: string }
   | { readonly kind: 'none' };
+
+/** More is better. */
+function isRate(unit: Row['unit']): boolean {
+  return unit.endsWith('/s');
+}
 
 /** Takes at most 1/`of` of the counterpart's time. */
 export function ratio(of: number): Budget {
@@ -49,7 +54,7 @@ function format(value: number, unit: Row['unit']): string {
 function ratioText({ ours, theirs, unit }: Row): string {
   const first = theirs[0];
   if (first === undefined) return '–';
-  return unit === '/s' ? `${(ours / first.value).toFixed(1)}×` : `1/${(first.value / ours).toFixed(1)}`;
+  return isRate(unit) ? `${(ours / first.value).toFixed(2)}×` : `1/${(first.value / ours).toFixed(1)}`;
 }
 
 function verdict({ ours, theirs, unit, budget }: Row): string {
@@ -58,5 +63,5 @@ function verdict({ ours, theirs, unit, budget }: Row): string {
   const first = theirs[0];
   if (first === undefined) return 'not measured';
   const ratio = ours / first.value;
-  return (unit === '/s' ? ratio >= budget.limit : ratio <= budget.limit) ? 'kept' : 'MISSED';
+  return (isRate(unit) ? ratio >= budget.limit : ratio <= budget.limit) ? 'kept' : 'MISSED';
 }

@@ -1,5 +1,8 @@
-/** A private dockerd (Debian's docker.io) for comparison: own roots, socket and pid file; no bridge, no firewall rules. */
-import { spawn } from 'node:child_process';
+/**
+ * A private dockerd (Debian's docker.io) for comparison: own roots, socket and pid file. It has no bridge and no firewall rules
+ * of the host's, or its own in a network namespace that is made for it.
+ */
+import { execFileSync, spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,22 +26,36 @@ export function dockerdMissing(): string | false {
   return existsSync(DOCKERD) ? false : 'dockerd is not installed (Debian package docker.io)';
 }
 
+export interface DockerdOptions {
+  /**
+   * A network namespace's name, ip-netns(8): dockerd makes its default bridge and its rules there. It is made here and goes
+   * with the daemon.
+   */
+  readonly networkNamespace?: string;
+}
+
 /** Starts a dockerd of its own; call `remove()` when done. */
-export async function startDockerd(): Promise<Dockerd> {
+export async function startDockerd({ networkNamespace }: DockerdOptions = {}): Promise<Dockerd> {
   const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
   const socketPath = join(directory, 'docker.sock');
   const logFile = join(directory, 'dockerd.log');
   const configFile = join(directory, 'daemon.json');
   writeFileSync(configFile, '{}');
   const log = openSync(logFile, 'a');
+  // Not `ip netns exec`: it mounts another /sys, without the cgroups.
+  const [program, ...before] =
+    networkNamespace === undefined ? [DOCKERD] : ['nsenter', `--net=/run/netns/${networkNamespace}`, DOCKERD];
+  if (networkNamespace !== undefined) addNamespace(networkNamespace);
   const child = spawn(
-    DOCKERD,
+    program,
     [
+      before,
       ['--data-root', join(directory, 'data')],
       ['--exec-root', join(directory, 'run')],
       ['--host', `unix://${socketPath}`],
       ['--pidfile', join(directory, 'docker.pid')],
-      ['--bridge', 'none', '--iptables=false', '--ip6tables=false', '--config-file', configFile],
+      ['--config-file', configFile],
+      networkNamespace === undefined ? ['--bridge', 'none', '--iptables=false', '--ip6tables=false'] : [],
     ].flat(),
     { stdio: ['ignore', log, log] },
   );
@@ -51,6 +68,7 @@ export async function startDockerd(): Promise<Dockerd> {
       child.kill('SIGTERM');
       await ended;
     }
+    if (networkNamespace !== undefined) execFileSync('ip', ['netns', 'delete', networkNamespace]);
     rmSync(directory, { recursive: true, force: true });
   };
   try {
@@ -68,4 +86,9 @@ export async function startDockerd(): Promise<Dockerd> {
     throw new Error(`dockerd did not start:\n${said}`, { cause: error });
   }
   return { socketPath, api, docker: commandLine('docker', socketPath), pid: child.pid ?? 0, remove };
+}
+
+function addNamespace(name: string): void {
+  execFileSync('ip', ['netns', 'add', name]);
+  execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
 }
