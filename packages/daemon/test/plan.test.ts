@@ -386,7 +386,7 @@ t.test('interfaces', async (t) => {
   );
   const pairs = plan.steps.find((step) => step.op === 'netlink' && step.side === 'host');
   t.match(pairs, {
-    messages: [interfaceMessages(bridge, { index: 100, namespaceDescriptor: 64 + 18, ipv6: true }).host[0]],
+    messages: [interfaceMessages(bridge, { index: 100, namespaceDescriptor: 64 + 18, ipv6: true }).newPair],
   });
   t.match(pairs, {
     messages: {

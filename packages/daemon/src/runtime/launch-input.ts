@@ -130,6 +130,8 @@ export interface PlannedInterface {
   readonly mtu: number;
   /** With prefix lengths: `172.18.0.2/16`, `fd00::2/64`. Without one of IPv6 the interface has no link-local address either. */
   readonly addresses: readonly string[];
+  /** It reaches the bridge and what is beyond, but no other isolated port (`enable_icc=false`). */
+  readonly isolated?: boolean | undefined;
   /** Default gateways, at most one of each family; empty where another interface has them, and in internal networks. */
   readonly gateways: readonly string[];
 }

@@ -46,16 +46,18 @@ export function planNetwork(context: LaunchContext): PlannedNetwork {
       ipv6: host.ipv6,
     }),
   );
-  const messages = (part: 'host' | 'neighbours' | 'container'): Buffer[] => interfaces.flatMap((one) => one[part]);
-  const neighbours = messages('neighbours');
+  const neighbours = interfaces.flatMap((one) => one.neighbours);
   return {
     join: [],
     host: [
       { op: 'open-child-namespace', side: 'host', namespace: 'net', slot },
-      netlink('host', messages('host')),
+      netlink(
+        'host',
+        interfaces.flatMap((one) => [one.newPair, ...one.host]),
+      ),
       ...(neighbours.length === 0 ? [] : [{ ...netlink('host', neighbours), optional: true }]),
     ],
-    container: [netlink('container', [loopback, ...messages('container')])],
+    container: [netlink('container', [loopback, ...interfaces.flatMap((one) => one.container)])],
   };
 }
 

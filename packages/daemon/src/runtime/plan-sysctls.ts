@@ -41,13 +41,18 @@ function checkSysctl(name: string, path: string, own: OwnNamespaces): void {
   }
 }
 
-/** Docker's defaults: ports below 1024 and ICMP echo sockets need no capability inside the container. */
+/**
+ * Docker's defaults: ports below 1024 and ICMP echo sockets need no capability inside the container. And no neighbour
+ * gives it IPv6 routes by advertising itself as a router.
+ */
 function defaultSysctls(context: LaunchContext): [string, string][] {
   if (!context.own.net) return [];
+  const withIpv6 = context.input.networks.filter(({ addresses }) => addresses.some((address) => address.includes(':')));
   const lastGroup = context.own.user && context.input.idRange !== null ? context.input.idRange.size - 1 : 0x7fffffff;
   return [
     ['net.ipv4.ip_unprivileged_port_start', '0'],
     ['net.ipv4.ping_group_range', `0 ${lastGroup}`],
+    ...withIpv6.map(({ name }): [string, string] => [`net/ipv6/conf/${name}/accept_ra`, '0']),
   ];
 }
 

@@ -34,9 +34,11 @@ export function encodeDeleteAddress(address: InterfaceAddress): Buffer {
   return encodeAddress(RTM_DELADDR, 0, address);
 }
 
-/** All addresses of all interfaces of the namespace. */
-export function encodeListAddresses(): Buffer {
-  return netlinkMessage(RTM_GETADDR, NLM_F_DUMP, Buffer.alloc(ADDRESS_HEADER_BYTES));
+/** All addresses of one interface, or of all in the namespace. */
+export function encodeListAddresses(index = 0): Buffer {
+  const header = Buffer.alloc(ADDRESS_HEADER_BYTES);
+  header.writeUInt32LE(index, 4);
+  return netlinkMessage(RTM_GETADDR, NLM_F_DUMP, header);
 }
 
 export interface InterfaceAddress {

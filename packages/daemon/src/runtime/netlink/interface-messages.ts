@@ -1,11 +1,13 @@
 /** The messages that make one interface of a container, for its launch and for a connection to a running one. Pure. */
 import type { PlannedInterface } from '../launch-input.ts';
 import { encodeNewAddress, encodeNewNeighbour } from './addresses.ts';
-import { encodeAnnounce, encodeLinkUp, encodeNewVeth, encodeNoLinkLocal } from './links.ts';
+import { encodeAnnounce, encodeIsolatePort, encodeLinkUp, encodeNewVeth, encodeNoLinkLocal } from './links.ts';
 import { encodeDefaultRoute } from './routes.ts';
 
 export interface InterfaceMessages {
-  /** In the host's namespace: the pair, with the host's end on its bridge and up. */
+  /** In the host's namespace: makes the pair, down, with the host's end on its bridge. */
+  readonly newPair: Buffer;
+  /** There too: the host's end, up. */
   readonly host: readonly Buffer[];
   /** There too, after those, and of use only: whose address the host's neighbours' table has for the container's. */
   readonly neighbours: readonly Buffer[];
@@ -27,11 +29,13 @@ export function interfaceMessages(planned: PlannedInterface, options: InterfaceO
   const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways } = planned;
   const { index, namespaceDescriptor, ipv6 } = options;
   const hasIpv6 = addresses.some((address) => address.includes(':'));
+  const peer = { name, index, mac, namespaceDescriptor };
   return {
+    newPair: encodeNewVeth({ hostName, masterIndex: bridgeIndex, mtu, peer }),
     host: [
-      encodeNewVeth({ hostName, masterIndex: bridgeIndex, mtu, peer: { name, index, mac, namespaceDescriptor } }),
       // A port needs no address, and the kernel's work for one goes on after the start.
       ...(ipv6 ? [encodeNoLinkLocal({ name: hostName })] : []),
+      ...(planned.isolated === true ? [encodeIsolatePort({ name: hostName })] : []),
       encodeLinkUp({ name: hostName }),
     ],
     neighbours: addresses.map((address) =>
