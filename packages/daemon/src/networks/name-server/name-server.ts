@@ -1,4 +1,5 @@
 /** The name server of containers: what it is given, and what it does (RFC 1034, 1035). */
+import type { LearntAnswer } from '../firewall.ts';
 import type { NameDirectory } from './name-directory.ts';
 
 export interface NameServer {
@@ -12,29 +13,27 @@ export interface NameServer {
   listen(networkId: string, address: string): Promise<{ readonly port: number }>;
   /** Ends the service of all of the network's addresses. Does nothing where there is none. */
   stop(networkId: string): Promise<void>;
+  /** The newest names that egress policies kept from the network's containers. */
+  refusedNames(networkId: string): readonly RefusedName[];
   /** Ends everything; queries under way get no answer. */
   close(): Promise<void>;
 }
 
-/** Which names of the outside a container may ask for, and who is told what it was answered. */
-export interface EgressNames {
-  /** Whether a container may have the name resolved; `name` is in lower case, without the dot at its end. */
-  permits(containerId: string, name: string): boolean;
-  /**
-   * Called before the answer is sent, from the cache too: the container will connect to the addresses at once.
-   *
-   * @param ttlSeconds how long the container may use them without asking again
-   */
-  answered(containerId: string, name: string, addresses: readonly string[], ttlSeconds: number): void;
+export interface RefusedName {
+  readonly containerId: string;
+  readonly name: string;
+  readonly queries: number;
 }
 
 export interface NameServerDeps {
   readonly directory: NameDirectory;
-  readonly egress: EgressNames;
-  /** For tests; 53, and /etc/resolv.conf. */
+  /** Firewall.learn; awaited before the answer is sent. */
+  readonly learn: (answer: LearntAnswer) => Promise<void>;
+  readonly log: NameServerLog;
+  /** Apart from 53, from /etc/resolv.conf and from the servers' port for tests. */
   readonly port?: number;
   readonly resolvConfPath?: string;
-  readonly log: NameServerLog;
+  readonly serverPort?: number;
 }
 
 export interface NameServerLog {

@@ -1,0 +1,101 @@
+/** Queries for names of the outside: answered from the cache, or by the servers of the host or of the container. */
+
+import type { AnswerCache } from './answer-cache.ts';
+import { askServer, ServerUnusable } from './ask-server.ts';
+import { type DnsQuery, FLAGS, questionKey, RCODE } from './dns-message.ts';
+
+export interface Forwarder {
+  /**
+   * What the servers say, or what one of them said lately.
+   *
+   * @returns null where none of them can be reached, or too many queries are on their way
+   */
+  resolve(query: DnsQuery, servers: readonly string[]): Promise<ForwardedAnswer | null>;
+  /** Gives all queries up that are on their way. */
+  close(): void;
+}
+
+export interface ForwardedAnswer {
+  /** Without an OPT record. */
+  readonly response: Buffer;
+  readonly ageSeconds: number;
+}
+
+export interface ForwarderOptions {
+  readonly cache: AnswerCache;
+  readonly port: number;
+  /** A clock in milliseconds that nobody sets. */
+  readonly now: () => number;
+  readonly timeouts?: Partial<ForwarderTimeouts>;
+}
+
+export interface ForwarderTimeouts {
+  /** Where it is the only one, and where there are others to ask. */
+  readonly onlyServerMs: number;
+  readonly serverMs: number;
+  readonly resendMs: number;
+  /** For how long a server that did not answer is asked after the others. */
+  readonly avoidMs: number;
+}
+
+/** The client waits for five seconds, then asks again, as most do: no server is given more. */
+const TIMEOUTS: ForwarderTimeouts = { onlyServerMs: 5000, serverMs: 2000, resendMs: 1000, avoidMs: 30_000 };
+/** Each has a socket. */
+const MAX_EXCHANGES = 512;
+
+export function createForwarder({ cache, port, now, timeouts }: ForwarderOptions): Forwarder {
+  const { onlyServerMs, serverMs, resendMs, avoidMs } = { ...TIMEOUTS, ...timeouts };
+  const exchanges = new Map<string, Promise<Buffer | null>>();
+  /** Until when a server is avoided. */
+  const avoided = new Map<string, number>();
+  const closing = new AbortController();
+
+  const ask = async (query: DnsQuery, servers: readonly string[]): Promise<Buffer | null> => {
+    const isAvoided = (server: string) => (avoided.get(server) ?? 0) > now();
+    const ordered = [...servers].sort((a, b) => Number(isAvoided(a)) - Number(isAvoided(b)));
+    const options = { timeoutMs: servers.length > 1 ? serverMs : onlyServerMs, resendMs, port, signal: closing.signal };
+    let failure: Buffer | null = null;
+    for (const server of ordered) {
+      try {
+        const response = await askServer(server, query, options);
+        avoided.delete(server);
+        if (isDefinite(response)) return response;
+        failure ??= response;
+      } catch (error) {
+        if (!(error instanceof ServerUnusable)) throw error;
+        if (closing.signal.aborted) return null;
+        avoided.delete(server);
+        avoided.set(server, now() + avoidMs);
+        for (const oldest of avoided.keys()) if (avoided.size > MAX_EXCHANGES) avoided.delete(oldest);
+      }
+    }
+    return failure;
+  };
+
+  return {
+    async resolve(query, servers) {
+      // What the servers make of a query depends on more than the question.
+      const key = `${servers.join(' ')} ${query.flags} ${query.edns?.dnssecOk === true} ${questionKey(query.question)}`;
+      const cached = cache.get(key);
+      if (cached !== null) return cached;
+      // The same query is asked once at a time, whoever asks: a guessed answer has one try.
+      let exchange = exchanges.get(key);
+      if (exchange === undefined) {
+        if (exchanges.size >= MAX_EXCHANGES) return null;
+        exchange = ask(query, servers).finally(() => exchanges.delete(key));
+        exchanges.set(key, exchange);
+      }
+      const response = await exchange;
+      if (response === null) return null;
+      cache.put(key, response);
+      return { response, ageSeconds: 0 };
+    },
+    close: () => closing.abort(),
+  };
+}
+
+/** Of these the next server would say nothing else. */
+function isDefinite(response: Buffer): boolean {
+  const rcode = response.readUInt16BE(2) & FLAGS.rcode;
+  return rcode === RCODE.ok || rcode === RCODE.nameError;
+}
