@@ -14,8 +14,8 @@ fi
 emulator=
 if [ "$(uname -m)" = x86_64 ]; then emulator=qemu-system-x86; fi
 # shellcheck disable=SC2086
-sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 e2fsprogs busybox-static mmdebstrap erofs-utils iproute2 nftables zstd skopeo \
-  docker-registry apache2-utils openssl docker-compose
+sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 libnftables1 e2fsprogs busybox-static mmdebstrap erofs-utils \
+  iproute2 nftables zstd skopeo docker-registry apache2-utils openssl docker-compose
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 echo "== building"

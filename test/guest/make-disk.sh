@@ -9,7 +9,7 @@ release=${kernel_from%-backports}
 checkout=$(cd "$(dirname "$0")/../.." && pwd)
 mkdir -p "$out"
 
-packages=systemd,systemd-sysv,dbus,initramfs-tools,libseccomp2,apparmor,kmod,busybox-static,iproute2,procps,erofs-utils
+packages=systemd,systemd-sysv,dbus,initramfs-tools,libseccomp2,libnftables1,apparmor,kmod,busybox-static,iproute2,procps,erofs-utils
 packages=$packages,linux-image-cloud-amd64/$kernel_from
 base=$out/root-$(printf %s "$packages" | cksum | cut -d ' ' -f 1).tar
 if [ ! -e "$base" ]; then
