@@ -392,6 +392,7 @@ t.test('interfaces', async (t) => {
     messages: {
       3: encodeNewVeth({
         hostName: bridge.hostName,
+        hostIndex: 0x1000_0000 + Number.parseInt(bridge.hostName.slice(-7), 16),
         masterIndex: 7,
         mtu: 1500,
         peer: { name: 'eth1', index: 101, mac: bridge.mac, namespaceDescriptor: 82 },

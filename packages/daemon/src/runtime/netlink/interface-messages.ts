@@ -4,6 +4,8 @@ import { encodeNewAddress, encodeNewNeighbour } from './addresses.ts';
 import { encodeAnnounce, encodeIsolatePort, encodeLinkUp, encodeNewVeth, encodeNoLinkLocal } from './links.ts';
 import { encodeDefaultRoute } from './routes.ts';
 
+const FIRST_HOST_INDEX = 0x1000_0000;
+
 export interface InterfaceMessages {
   /** In the host's namespace: makes the pair, down, with the host's end on its bridge. */
   readonly newPair: Buffer;
@@ -24,6 +26,11 @@ export interface InterfaceOptions {
   readonly ipv6: boolean;
 }
 
+/** Above the numbers that the kernel chooses, and as random as the name: `tsdv` and hexadecimal digits. */
+function hostIndex(hostName: string): number {
+  return FIRST_HOST_INDEX + Number.parseInt(hostName.slice(-7), 16);
+}
+
 /** Throws for addresses, MACs and names that are none. */
 export function interfaceMessages(planned: PlannedInterface, options: InterfaceOptions): InterfaceMessages {
   const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways } = planned;
@@ -31,7 +38,7 @@ export function interfaceMessages(planned: PlannedInterface, options: InterfaceO
   const hasIpv6 = addresses.some((address) => address.includes(':'));
   const peer = { name, index, mac, namespaceDescriptor };
   return {
-    newPair: encodeNewVeth({ hostName, masterIndex: bridgeIndex, mtu, peer }),
+    newPair: encodeNewVeth({ hostName, hostIndex: hostIndex(hostName), masterIndex: bridgeIndex, mtu, peer }),
     host: [
       // A port needs no address, and the kernel's work for one goes on after the start.
       ...(ipv6 ? [encodeNoLinkLocal({ name: hostName })] : []),

@@ -68,6 +68,8 @@ export function encodeNewBridge(bridge: {
  */
 export function encodeNewVeth(pair: {
   readonly hostName: string;
+  /** The kernel heeds the peer's number only where this end has one too (drivers/net/veth.c). 0 lets it choose both. */
+  readonly hostIndex?: number | undefined;
   readonly masterIndex: number;
   readonly mtu: number;
   readonly peer: {
@@ -84,7 +86,7 @@ export function encodeNewVeth(pair: {
     u32Attribute(IFLA_NET_NS_FD, pair.peer.namespaceDescriptor),
     nameAttribute(pair.peer.name),
   ];
-  return netlinkMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, interfaceHeader(), [
+  return netlinkMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, interfaceHeader({ index: pair.hostIndex ?? 0 }), [
     u32Attribute(IFLA_MTU, pair.mtu),
     u32Attribute(IFLA_MASTER, pair.masterIndex),
     nameAttribute(pair.hostName),
