@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { type Answer, AUTHENTIC_DATA, type DecodedPacket, encode, TRUNCATED_RESPONSE } from 'dns-packet';
 import t, { type Test } from 'tap';
+import { parseEgressRules } from '../src/networks/egress-rule.ts';
 import type { LearntAnswer } from '../src/networks/firewall.ts';
 import { createNameServer } from '../src/networks/name-server/create-name-server.ts';
 import {
   createNameDirectory,
-  egressRulesOf,
   type NameDirectory,
   type NamedEndpoint,
 } from '../src/networks/name-server/name-directory.ts';
@@ -138,6 +138,16 @@ t.test('names of containers', async (t) => {
   directory.drop(ID.db);
   t.equal(rcodeOf(await ask(web, query('db'))), 'NXDOMAIN');
   t.same(dataOf(await ask(web, query('front'))), ['127.0.1.2']);
+});
+
+t.test('the default network has links only', async (t) => {
+  const { web, directory } = await setUp(t, () => ({ flags: 3 }));
+  const network = { networkName: 'bridge' };
+  directory.put(endpoint(ID.web, 'web', '127.0.1.2', network));
+  directory.put(endpoint(ID.db, 'db', '127.0.1.3', { ...network, links: { shop: 'web' } }));
+  t.equal(rcodeOf(await ask(web, query('db'))), 'NXDOMAIN');
+  t.equal(rcodeOf(await ask(web, query('3.1.0.127.in-addr.arpa', 'PTR'))), 'NXDOMAIN');
+  t.same(dataOf(await ask({ ...web, source: '127.0.1.3' }, query('shop'))), ['127.0.1.2']);
 });
 
 t.test('a name of several containers', async (t) => {
@@ -364,8 +374,8 @@ t.test('egress policies', async (t) => {
       ],
     };
   });
-  const policy = { default: 'deny', allow: ['deb.example.org:80', '*.ok.example', '10.0.0.0/8'] } as const;
-  directory.put(endpoint(ID.both, 'both', '127.0.1.4', { egress: egressRulesOf(policy, null) }));
+  const egress = parseEgressRules(['deb.example.org:80', '*.ok.example', '10.0.0.0/8']);
+  directory.put(endpoint(ID.both, 'both', '127.0.1.4', { egress }));
   directory.put(endpoint(ID.inside, 'inside', '127.0.1.5', { internal: true }));
   const both = { ...web, source: '127.0.1.4' };
   t.equal(dataOf(await ask(both, query('DEB.example.org'))).length, 3);
@@ -388,9 +398,6 @@ t.test('egress policies', async (t) => {
     { containerId: ID.both, name: 'x.deb.example.org', queries: 1 },
   ]);
   t.same(names.refusedNames('other'), []);
-  t.equal(egressRulesOf({ default: 'allow', allow: ['10.0.0.0/8'] }, null), null);
-  t.equal(egressRulesOf(policy, ['example.com'])?.length, 4);
-  t.equal(egressRulesOf(null, [])?.length, 0);
 });
 
 t.test('messages that nobody should send', async (t) => {

@@ -1,7 +1,10 @@
-/** Who has which name in which network, and who sees it. Kept in memory: containers are entered where they run. */
-import { type EgressRule, parseEgressRules } from '../egress-rule.ts';
+/**
+ * Who has which name in which network, and who sees it. Kept in memory: containers are entered where they run. In the default
+ * network there are no names but those of links, as in Docker.
+ */
+import type { EgressRule } from '../egress-rule.ts';
 import { canonicalAddress } from '../ip-address.ts';
-import type { EgressPolicy } from '../network.ts';
+import { DEFAULT_NETWORK } from '../network.ts';
 
 /** A container in a network, from its start or connection until it is dropped. */
 export interface NamedEndpoint {
@@ -19,7 +22,7 @@ export interface NamedEndpoint {
   readonly ipv6: string | null;
   /** The servers that the container's other queries go to (`--dns`); empty for the host's. */
   readonly dnsServers: readonly string[];
-  /** What the container may reach by way of this network (`egressRulesOf`); null for everything. */
+  /** What the container may reach by way of this network: its own rules and the network's; null for everything. */
   readonly egress: readonly EgressRule[] | null;
 }
 
@@ -49,16 +52,6 @@ interface NamedNetwork {
 }
 
 const SHORT_ID_DIGITS = 12;
-
-/** The rules that hold for a container in a network: `containerAllow` is the container's own list, null where it has none. */
-export function egressRulesOf(
-  policy: EgressPolicy | null,
-  containerAllow: readonly string[] | null,
-): readonly EgressRule[] | null {
-  const networkAllow = policy?.default === 'deny' ? policy.allow : null;
-  if (networkAllow === null && containerAllow === null) return null;
-  return [...parseEgressRules(containerAllow ?? []), ...parseEgressRules(networkAllow ?? [])];
-}
 
 export function createNameDirectory(): NameDirectory {
   const networks = new Map<string, NamedNetwork>();
@@ -92,12 +85,9 @@ export function createNameDirectory(): NameDirectory {
     const byName = networks.get(endpoint.networkId)?.byName;
     const suffix = `.${endpoint.networkName.toLowerCase()}`;
     const linked = Object.entries(endpoint.links).find(([alias]) => lookupName(alias) === name)?.[1];
-    return (
-      (linked === undefined ? undefined : byName?.get(lookupName(linked))) ??
-      byName?.get(name) ??
-      (name.endsWith(suffix) ? byName?.get(name.slice(0, -suffix.length)) : undefined) ??
-      []
-    );
+    if (linked !== undefined) return byName?.get(lookupName(linked)) ?? [];
+    if (endpoint.networkName === DEFAULT_NETWORK) return [];
+    return byName?.get(name) ?? (name.endsWith(suffix) ? byName?.get(name.slice(0, -suffix.length)) : undefined) ?? [];
   };
 
   return {
@@ -125,7 +115,8 @@ export function createNameDirectory(): NameDirectory {
           return found?.flatMap(addressesOf) ?? null;
         },
         nameOf(wanted) {
-          for (const { networkId: id } of endpoints) {
+          for (const { networkId: id, networkName } of endpoints) {
+            if (networkName === DEFAULT_NETWORK) continue;
             const found = networks.get(id)?.byAddress.get(wanted);
             if (found !== undefined) return `${found.names[0] ?? shortId(found)}.${found.networkName}`;
           }
