@@ -43,6 +43,7 @@ async function* expanded(
         `the archive expands to more than ${maxExpansionRatio} times its compressed size: refused as a decompression bomb`,
       );
     }
-    yield chunk;
+    // Readers look ahead: a piece must stay.
+    yield Buffer.from(chunk);
   }
 }
