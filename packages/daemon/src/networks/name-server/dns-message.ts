@@ -184,9 +184,10 @@ export function replyFrom(response: Buffer, query: DnsQuery, ageSeconds: number,
   const end = HEADER_BYTES + query.question.length;
   const reply = Buffer.from(isCut ? response.subarray(0, end) : response);
   reply.writeUInt16BE(query.id, 0);
+  // glibc passes over an empty answer of a server that says that it asks no others.
+  reply.writeUInt16BE(reply.readUInt16BE(2) | FLAGS.available | (isCut ? FLAGS.truncated : 0), 2);
   query.question.copy(reply, HEADER_BYTES);
   if (isCut) {
-    reply.writeUInt16BE(reply.readUInt16BE(2) | FLAGS.truncated, 2);
     reply.fill(0, 6, HEADER_BYTES);
   } else if (ageSeconds > 0) {
     for (const { ttlOffset, ttlSeconds } of recordsOf(reply, end))
