@@ -40,6 +40,8 @@ export interface ForwarderTimeouts {
 
 /** The client waits for five seconds, then asks again, as most do: no server is given more. */
 const TIMEOUTS: ForwarderTimeouts = { onlyServerMs: 5000, serverMs: 2000, resendMs: 1000, avoidMs: 30_000 };
+/** As many as resolvers have; asking more would outlast every client's patience. */
+const MAX_SERVERS = 3;
 /** Each has a socket. */
 const MAX_EXCHANGES = 512;
 
@@ -52,7 +54,7 @@ export function createForwarder({ cache, port, now, timeouts }: ForwarderOptions
 
   const ask = async (query: DnsQuery, servers: readonly string[]): Promise<Buffer | null> => {
     const isAvoided = (server: string) => (avoided.get(server) ?? 0) > now();
-    const ordered = [...servers].sort((a, b) => Number(isAvoided(a)) - Number(isAvoided(b)));
+    const ordered = [...servers].sort((a, b) => Number(isAvoided(a)) - Number(isAvoided(b))).slice(0, MAX_SERVERS);
     const options = { timeoutMs: servers.length > 1 ? serverMs : onlyServerMs, resendMs, port, signal: closing.signal };
     let failure: Buffer | null = null;
     for (const server of ordered) {
