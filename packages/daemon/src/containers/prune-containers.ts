@@ -42,7 +42,7 @@ export async function pruneContainers(
 }
 
 /** A Unix time, an RFC 3339 time, or a Go duration before now; as timestamp.ts writes it. */
-function untilFilter(values: readonly string[]): string | null {
+export function untilFilter(values: readonly string[]): string | null {
   const [value] = values;
   if (value === undefined) return null;
   if (values.length > 1) throw new TsdError('bad_parameter', 'more than one until filter specified');

@@ -15,6 +15,11 @@ export function nsOfTimestamp(timestamp: string): bigint {
   return BigInt(Date.parse(`${timestamp.slice(0, 19)}Z`)) * 1_000_000n + BigInt(timestamp.slice(20, 29));
 }
 
+/** The present time, to the millisecond. */
+export function timestampNow(): string {
+  return timestampOfNs(nowNs());
+}
+
 /** The present time, nanoseconds since the epoch, to the millisecond. */
 export function nowNs(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
