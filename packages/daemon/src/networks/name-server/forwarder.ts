@@ -26,27 +26,21 @@ export interface ForwarderOptions {
   readonly port: number;
   /** A clock in milliseconds that nobody sets. */
   readonly now: () => number;
-  readonly timeouts?: Partial<ForwarderTimeouts>;
 }
 
-export interface ForwarderTimeouts {
-  /** Where it is the only one, and where there are others to ask. */
-  readonly onlyServerMs: number;
-  readonly serverMs: number;
-  readonly resendMs: number;
-  /** For how long a server that did not answer is asked after the others. */
-  readonly avoidMs: number;
-}
-
-/** The client waits for five seconds, then asks again, as most do: no server is given more. */
-const TIMEOUTS: ForwarderTimeouts = { onlyServerMs: 5000, serverMs: 2000, resendMs: 1000, avoidMs: 30_000 };
+/** Where it is the only server. Clients wait for five seconds, then ask again: no server is given more. */
+const ONLY_SERVER_MS = 5000;
+/** Where there are others to ask. */
+const SERVER_MS = 2000;
+const RESEND_MS = 1000;
+/** For how long a server that did not answer is asked after the others. */
+const AVOID_MS = 30_000;
 /** As many as resolvers have; asking more would outlast every client's patience. */
 const MAX_SERVERS = 3;
 /** Each has a socket. */
 const MAX_EXCHANGES = 512;
 
-export function createForwarder({ cache, port, now, timeouts }: ForwarderOptions): Forwarder {
-  const { onlyServerMs, serverMs, resendMs, avoidMs } = { ...TIMEOUTS, ...timeouts };
+export function createForwarder({ cache, port, now }: ForwarderOptions): Forwarder {
   const exchanges = new Map<string, Promise<Buffer | null>>();
   /** Until when a server is avoided. */
   const avoided = new Map<string, number>();
@@ -55,7 +49,8 @@ export function createForwarder({ cache, port, now, timeouts }: ForwarderOptions
   const ask = async (query: DnsQuery, servers: readonly string[]): Promise<Buffer | null> => {
     const isAvoided = (server: string) => (avoided.get(server) ?? 0) > now();
     const ordered = [...servers].sort((a, b) => Number(isAvoided(a)) - Number(isAvoided(b))).slice(0, MAX_SERVERS);
-    const options = { timeoutMs: servers.length > 1 ? serverMs : onlyServerMs, resendMs, port, signal: closing.signal };
+    const timeoutMs = servers.length > 1 ? SERVER_MS : ONLY_SERVER_MS;
+    const options = { timeoutMs, resendMs: RESEND_MS, port, signal: closing.signal };
     let failure: Buffer | null = null;
     for (const server of ordered) {
       try {
@@ -67,7 +62,7 @@ export function createForwarder({ cache, port, now, timeouts }: ForwarderOptions
         if (!(error instanceof ServerUnusable)) throw error;
         if (closing.signal.aborted) return null;
         avoided.delete(server);
-        avoided.set(server, now() + avoidMs);
+        avoided.set(server, now() + AVOID_MS);
         for (const oldest of avoided.keys()) if (avoided.size > MAX_EXCHANGES) avoided.delete(oldest);
       }
     }
