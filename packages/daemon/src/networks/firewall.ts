@@ -98,4 +98,3 @@ export interface Firewall {
   /** Removes the table and every rule of the daemon's in others' tables. */
   cleanUp(): Promise<void>;
 }
-
