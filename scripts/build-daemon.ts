@@ -24,6 +24,8 @@ await build({
   platform: 'node',
   target: 'node24',
   format: 'esm',
+  // What is imported late is a file of its own, which is not read before.
+  splitting: true,
   // undici is read when a registry is first asked, and not before.
   external: ['koffi', 'better-sqlite3', 'undici'],
   // Smaller sources are less memory for as long as the daemon runs.
