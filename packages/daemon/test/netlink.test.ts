@@ -20,6 +20,7 @@ import {
   encodeLinkUp,
   encodeListLinks,
   encodeNewBridge,
+  encodeNewPort,
   encodeNewVeth,
   encodeNoLinkLocal,
   encodeRename,
@@ -49,18 +50,20 @@ t.test('interfaces', async (t) => {
     'ip link add tsdp0 address 02:42:00:00:00:01 mtu 1400 type bridge',
   );
   t.equal(
-    encodeNewVeth({
-      hostName: 'tsdv0',
-      masterIndex: 2,
-      mtu: 1400,
-      peer: { name: 'eth0', index: 77, mac: MAC, namespaceDescriptor: 4 },
-    }).toString('hex'),
-    captured(
-      '880000001000050624d9046b000000000000000000000000000000000000000008000400780500000800 0a00020000000a0003' +
-        '0074736476300000004c0012000800010076657468400002003c000100000000004d00000000000000000000000a000100' +
-        '0242ac1f00020000080004007805000008001c0004000000090003006574683000000000',
+    encodeNewVeth({ name: 'eth0', index: 77, mac: MAC, mtu: 1400, namespaceDescriptor: 4, peerName: 'tsdv0' }).toString(
+      'hex',
     ),
-    'ip link add tsdv0 mtu 1400 master tsdp0 type veth peer name eth0 index 77 address … mtu 1400 netns …',
+    captured(
+      '80000000100005065fe4046b00000000000000004d00000000000000000000000a0001000242ac1f000200000800040078050000' +
+        '08001c00040000000900030065746830000000003800120008000100766574682c000200280001000000000000000000' +
+        '000000000000000008000400780500000a0003007473647630000000',
+    ),
+    'ip link add eth0 address … mtu 1400 netns … index 77 type veth peer name tsdv0 mtu 1400',
+  );
+  t.equal(
+    encodeNewPort({ index: 3 }, 2).toString('hex'),
+    captured('28000000100005005fe4046b000000000000000003000000010000000100000008000a0002000000'),
+    'ip link set tsdv0 master tsdp0 up',
   );
   t.equal(
     encodeLinkUp({ index: 2 }).toString('hex'),

@@ -377,7 +377,7 @@ t.test('interfaces', async (t) => {
   const at = lines.indexOf('C unshare namespaces=mount,cgroup');
   t.same(lines.slice(at - 3, at), [
     'H open-child-namespace namespace=net slot=[18]',
-    'H netlink protocol=0 messages=144,68,52,144,68,52',
+    'H netlink protocol=0 messages=136,68,60,136,68,60',
     'H netlink protocol=0 messages=48,48,60 optional',
   ]);
   t.ok(
@@ -391,16 +391,17 @@ t.test('interfaces', async (t) => {
   t.match(pairs, {
     messages: {
       3: encodeNewVeth({
-        hostName: bridge.hostName,
-        hostIndex: 0x1000_0000 + Number.parseInt(bridge.hostName.slice(-7), 16),
-        masterIndex: 7,
+        name: 'eth1',
+        index: 101,
+        mac: bridge.mac,
         mtu: 1500,
-        peer: { name: 'eth1', index: 101, mac: bridge.mac, namespaceDescriptor: 82 },
+        namespaceDescriptor: 82,
+        peerName: bridge.hostName,
       }),
     },
   });
   const old = { ...hostFacts(V1), ipv6: false };
-  t.ok(planned({}, {}, { networks: [bridge], host: old }).lines.includes('H netlink protocol=0 messages=144,52'));
+  t.ok(planned({}, {}, { networks: [bridge], host: old }).lines.includes('H netlink protocol=0 messages=136,60'));
   for (const NetworkMode of ['host', 'container:x']) {
     t.throws(() => planned({}, { NetworkMode }, { networks: [bridge] }), { code: 'internal' });
   }

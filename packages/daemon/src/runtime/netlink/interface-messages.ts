@@ -1,15 +1,20 @@
 /** The messages that make one interface of a container, for its launch and for a connection to a running one. Pure. */
 import type { PlannedInterface } from '../launch-input.ts';
 import { encodeNewAddress, encodeNewNeighbour } from './addresses.ts';
-import { encodeAnnounce, encodeIsolatePort, encodeLinkUp, encodeNewVeth, encodeNoLinkLocal } from './links.ts';
+import {
+  encodeAnnounce,
+  encodeIsolatePort,
+  encodeLinkUp,
+  encodeNewPort,
+  encodeNewVeth,
+  encodeNoLinkLocal,
+} from './links.ts';
 import { encodeDefaultRoute } from './routes.ts';
 
-const FIRST_HOST_INDEX = 0x1000_0000;
-
 export interface InterfaceMessages {
-  /** In the host's namespace: makes the pair, down, with the host's end on its bridge. */
+  /** In the host's namespace: makes the pair, down. */
   readonly newPair: Buffer;
-  /** There too: the host's end, up. */
+  /** There too: the host's end becomes a port of its bridge, and up. */
   readonly host: readonly Buffer[];
   /** There too, after those, and of use only: whose address the host's neighbours' table has for the container's. */
   readonly neighbours: readonly Buffer[];
@@ -26,24 +31,18 @@ export interface InterfaceOptions {
   readonly ipv6: boolean;
 }
 
-/** Above the numbers that the kernel chooses, and as random as the name: `tsdv` and hexadecimal digits. */
-function hostIndex(hostName: string): number {
-  return FIRST_HOST_INDEX + Number.parseInt(hostName.slice(-7), 16);
-}
-
 /** Throws for addresses, MACs and names that are none. */
 export function interfaceMessages(planned: PlannedInterface, options: InterfaceOptions): InterfaceMessages {
   const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways } = planned;
   const { index, namespaceDescriptor, ipv6 } = options;
   const hasIpv6 = addresses.some((address) => address.includes(':'));
-  const peer = { name, index, mac, namespaceDescriptor };
   return {
-    newPair: encodeNewVeth({ hostName, hostIndex: hostIndex(hostName), masterIndex: bridgeIndex, mtu, peer }),
+    newPair: encodeNewVeth({ name, index, mac, mtu, namespaceDescriptor, peerName: hostName }),
     host: [
       // A port needs no address, and the kernel's work for one goes on after the start.
       ...(ipv6 ? [encodeNoLinkLocal({ name: hostName })] : []),
+      encodeNewPort({ name: hostName }, bridgeIndex),
       ...(planned.isolated === true ? [encodeIsolatePort({ name: hostName })] : []),
-      encodeLinkUp({ name: hostName }),
     ],
     neighbours: addresses.map((address) =>
       encodeNewNeighbour({ index: bridgeIndex, address: address.split('/')[0] ?? '', mac }),

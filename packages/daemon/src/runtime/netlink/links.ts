@@ -63,38 +63,34 @@ export function encodeNewBridge(bridge: {
 }
 
 /**
- * A new veth pair, both ends down: the host's end as a port of the bridge `masterIndex`, the peer in the network namespace of a
- * descriptor that whoever sends the message has open. Deleting one end, or the peer's namespace, deletes both.
+ * A new veth pair, both ends down: one in the network namespace of a descriptor that whoever sends the message has open, its
+ * peer in the sender's. Deleting one end, or the namespace, deletes both.
+ *
+ * The kernel numbers the peer itself: it takes a number for it only where the other end is given one too, hence this way round.
  */
 export function encodeNewVeth(pair: {
-  readonly hostName: string;
-  /** The kernel heeds the peer's number only where this end has one too (drivers/net/veth.c). 0 lets it choose both. */
-  readonly hostIndex?: number | undefined;
-  readonly masterIndex: number;
+  readonly name: string;
+  readonly index: number;
+  readonly mac: string;
   readonly mtu: number;
-  readonly peer: {
-    readonly name: string;
-    readonly index: number;
-    readonly mac: string;
-    readonly namespaceDescriptor: number;
-  };
+  readonly namespaceDescriptor: number;
+  /** In the sender's namespace. */
+  readonly peerName: string;
 }): Buffer {
-  const peer = [
-    interfaceHeader({ index: pair.peer.index }),
-    attribute(IFLA_ADDRESS, macBytes(pair.peer.mac)),
-    u32Attribute(IFLA_MTU, pair.mtu),
-    u32Attribute(IFLA_NET_NS_FD, pair.peer.namespaceDescriptor),
-    nameAttribute(pair.peer.name),
-  ];
-  return netlinkMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, interfaceHeader({ index: pair.hostIndex ?? 0 }), [
-    u32Attribute(IFLA_MTU, pair.mtu),
-    u32Attribute(IFLA_MASTER, pair.masterIndex),
-    nameAttribute(pair.hostName),
-    nested(IFLA_LINKINFO, [
-      attribute(IFLA_INFO_KIND, Buffer.from('veth')),
-      nested(IFLA_INFO_DATA, [nested(VETH_INFO_PEER, peer)]),
-    ]),
+  const mtu = u32Attribute(IFLA_MTU, pair.mtu);
+  const peer = nested(VETH_INFO_PEER, [interfaceHeader(), mtu, nameAttribute(pair.peerName)]);
+  return netlinkMessage(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, interfaceHeader({ index: pair.index }), [
+    attribute(IFLA_ADDRESS, macBytes(pair.mac)),
+    mtu,
+    u32Attribute(IFLA_NET_NS_FD, pair.namespaceDescriptor),
+    nameAttribute(pair.name),
+    nested(IFLA_LINKINFO, [attribute(IFLA_INFO_KIND, Buffer.from('veth')), nested(IFLA_INFO_DATA, [peer])]),
   ]);
+}
+
+/** Makes the interface a port of the bridge, and brings it up. */
+export function encodeNewPort(link: LinkSelector, masterIndex: number): Buffer {
+  return encodeSetLink(link, [u32Attribute(IFLA_MASTER, masterIndex)], { up: true });
 }
 
 export function encodeLinkUp(link: LinkSelector): Buffer {
