@@ -43,7 +43,6 @@ async function* expanded(
         `the archive expands to more than ${maxExpansionRatio} times its compressed size: refused as a decompression bomb`,
       );
     }
-    // Readers look ahead: a piece must stay.
-    yield Buffer.from(chunk);
+    yield chunk;
   }
 }

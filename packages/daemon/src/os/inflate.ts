@@ -14,9 +14,7 @@ const inflateInit2 = node.func('int inflateInit2_(void *strm, int windowBits, co
 ) => number;
 const inflateReset = node.func('int inflateReset(void *strm)') as (stream: unknown) => number;
 const inflateEnd = node.func('int inflateEnd(void *strm)') as (stream: unknown) => number;
-const inflate = node.func('int inflate(void *strm, int flush)') as {
-  async(stream: unknown, flush: number, callback: (error: Error | null, result: number) => void): void;
-};
+const inflate = node.func('int inflate(void *strm, int flush)') as (stream: unknown, flush: number) => number;
 
 const Z_OK = 0;
 const Z_STREAM_END = 1;
@@ -53,16 +51,15 @@ export class InflateError extends Error {
   }
 }
 
-/** One gzip stream being decompressed, with buffers of its own. To be closed, once no call is under way. */
+/** One gzip file being decompressed, with buffers of its own. To be closed. */
 export class Inflater {
   private readonly stream = allocate(STREAM_BYTES);
   private readonly input: NativeMemory;
-  private readonly outputs: readonly NativeMemory[];
-  private closed = false;
+  private readonly output: NativeMemory;
 
-  constructor(sizes: { readonly inputBytes: number; readonly outputBytes: number; readonly outputs: number }) {
+  constructor(sizes: { readonly inputBytes: number; readonly outputBytes: number }) {
     this.input = allocate(sizes.inputBytes);
-    this.outputs = Array.from({ length: sizes.outputs }, () => allocate(sizes.outputBytes));
+    this.output = allocate(sizes.outputBytes);
     this.stream.bytes.fill(0);
     this.check(inflateInit2(this.stream.pointer, GZIP_WINDOW_BITS, zlibVersion(), STREAM_BYTES));
   }
@@ -85,23 +82,18 @@ export class Inflater {
     return taken;
   }
 
-  output(index: number): Buffer {
-    return (this.outputs[index] as NativeMemory).bytes;
-  }
-
   /**
-   * Decompresses, in a thread of libuv's pool, from the input into an output from `filled` on, until one of both is used up or
-   * the stream ends. @throws InflateError
+   * Decompresses until the input is used up, the output is full or the member ends. `data` is valid until the next call.
+   * @throws InflateError
    */
-  async fill(index: number, filled: number): Promise<{ filled: number; isEnd: boolean }> {
-    const { address, bytes } = this.outputs[index] as NativeMemory;
-    this.stream.bytes.writeBigUInt64LE(address + BigInt(filled), NEXT_OUT);
-    this.stream.bytes.writeUInt32LE(bytes.length - filled, AVAIL_OUT);
-    const code = await new Promise<number>((resolve, reject) => {
-      inflate.async(this.stream.pointer, Z_NO_FLUSH, (error, result) => (error ? reject(error) : resolve(result)));
-    });
+  next(): { data: Buffer; isEnd: boolean } {
+    const { address, bytes } = this.output;
+    this.stream.bytes.writeBigUInt64LE(address, NEXT_OUT);
+    this.stream.bytes.writeUInt32LE(bytes.length, AVAIL_OUT);
+    const code = inflate(this.stream.pointer, Z_NO_FLUSH);
     if (code !== Z_BUF_ERROR) this.check(code);
-    return { filled: bytes.length - this.stream.bytes.readUInt32LE(AVAIL_OUT), isEnd: code === Z_STREAM_END };
+    const data = bytes.subarray(0, bytes.length - this.stream.bytes.readUInt32LE(AVAIL_OUT));
+    return { data, isEnd: code === Z_STREAM_END };
   }
 
   /** Begins with the next member of the file. */
@@ -109,11 +101,10 @@ export class Inflater {
     this.check(inflateReset(this.stream.pointer));
   }
 
+  /** Gives its memory back: what it gave out must not be looked at any longer. */
   close(): void {
-    if (this.closed) return;
-    this.closed = true;
     inflateEnd(this.stream.pointer);
-    for (const { pointer } of [this.stream, this.input, ...this.outputs]) koffi.free(pointer);
+    for (const { pointer } of [this.stream, this.input, this.output]) koffi.free(pointer);
   }
 
   private check(code: number): void {

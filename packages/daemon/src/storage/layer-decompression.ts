@@ -1,8 +1,7 @@
 /** Recognises and undoes a layer's compression. */
 import type { Transform } from 'node:stream';
-import { createZstdDecompress } from 'node:zlib';
+import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { TsdError } from '@tsd/shared/errors';
-import { gunzip } from './gunzip.ts';
 
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
@@ -35,30 +34,27 @@ function unsupported(name: string): TsdError {
 }
 
 /**
- * Decompresses a stream: all members of a gzip file, all frames of a zstd one. A piece of `source`, and one given out, is no
- * longer used once the next one is asked for.
+ * Decompresses a stream: all members of a gzip file, all frames of a zstd one. A piece of `source` is no longer used once
+ * the next one is asked for; a piece given out stays valid.
  * @throws TsdError bad_parameter: damaged, cut off or followed by something else.
  */
 export async function* decompress(
   source: AsyncIterable<Buffer>,
   compression: Exclude<LayerCompression, 'none'>,
 ): AsyncGenerator<Buffer> {
-  if (compression === 'gzip') yield* gunzip(source[Symbol.asyncIterator]());
-  else yield* decompressFrames(source);
-}
-
-async function* decompressFrames(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const input = new Input(source);
   let chunkBytes = MAX_OUTPUT_CHUNK_BYTES;
   do {
     let expandedBytes = 0;
-    for await (const piece of decompressFrame(input, chunkBytes)) {
+    for await (const piece of decompressOne(input, compression, chunkBytes)) {
       expandedBytes += piece.length;
       yield piece;
     }
     // Some writers make a frame of every file: do not take a large buffer for each.
     chunkBytes = Math.min(MAX_OUTPUT_CHUNK_BYTES, Math.max(MIN_OUTPUT_CHUNK_BYTES, expandedBytes));
-    // Node's zstd stops at the end of a frame.
+    // Node's gunzip goes on with the next member by itself, its zstd stops at the end of a frame.
+    if (compression === 'gzip' && input.hasRest)
+      throw new TsdError('bad_parameter', "the layer's gzip data is followed by something else");
   } while (input.hasRest);
 }
 
@@ -88,8 +84,13 @@ class Input {
   }
 }
 
-async function* decompressFrame(input: Input, chunkSize: number): AsyncGenerator<Buffer> {
-  const transform = createZstdDecompress({ chunkSize });
+async function* decompressOne(
+  input: Input,
+  compression: Exclude<LayerCompression, 'none'>,
+  chunkSize: number,
+): AsyncGenerator<Buffer> {
+  const options = { chunkSize };
+  const transform = compression === 'gzip' ? createGunzip(options) : createZstdDecompress(options);
   /** The piece being decompressed, and how much was before it. */
   let current: { readonly piece: Buffer; readonly before: number } | null = null;
   const unused = (): Buffer | null => {
@@ -120,7 +121,7 @@ async function* decompressFrame(input: Input, chunkSize: number): AsyncGenerator
     if (sourceError !== undefined) throw sourceError;
     const code = (error as NodeJS.ErrnoException).code ?? '';
     if (!/^(Z_|ZSTD_|ERR_ZLIB)/.test(code)) throw error;
-    throw new TsdError('bad_parameter', `the zstd data is damaged or cut off (${code})`, {
+    throw new TsdError('bad_parameter', `the ${compression} data is damaged or cut off (${code})`, {
       cause: error,
     });
   } finally {

@@ -4,11 +4,15 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { TsdError } from '@tsd/shared/errors';
+import { setThreadNiceness } from '../os/thread-priority.ts';
 import { ingestLayer } from './layer-ingest.ts';
 import type { IngestAnswer, IngestCommand } from './layer-ingest-thread.ts';
 
 if (parentPort === null) throw new Error('layer-ingest-worker runs as a worker thread only');
 const port = parentPort;
+/** The event loop comes first, on however few processors. */
+const NICENESS = 5;
+setThreadNiceness(NICENESS);
 
 /** Commands of the layer at hand, as a stream of pieces. */
 class Pieces implements AsyncIterable<Buffer> {

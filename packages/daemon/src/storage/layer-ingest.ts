@@ -3,6 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import { LayerTree } from './erofs/layer-tree.ts';
+import { gunzip } from './gunzip.ts';
 import { decompress, detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
 import { type LayerImageMode, writeLayerImage } from './layer-image.ts';
 import type { LayerLimits } from './layer-limits.ts';
@@ -129,7 +130,8 @@ class LayerInput {
     }
     if (request.keepCompressed) this.copy = await StreamedFile.create(join(request.directory, COMPRESSED_FILE));
     let expandedBytes = 0;
-    for await (const piece of decompress(this.recorded(whole), compression)) {
+    const recorded = this.recorded(whole);
+    for await (const piece of compression === 'gzip' ? gunzip(recorded) : decompress(recorded, compression)) {
       expandedBytes += piece.length;
       this.checkExpansion(expandedBytes);
       yield piece;
