@@ -4,6 +4,7 @@ import { Readable } from 'node:stream';
 import { TsdError } from '@tsd/shared/errors';
 import type { Dispatcher } from 'undici';
 import { type HostCertificates, readHostCertificates, secureContext } from './certificates.ts';
+import { loadUndici } from './load-undici.ts';
 import type { Environment, ProxyRules } from './proxy-rules.ts';
 import { networkError, RegistryError, requestText } from './registry-error.ts';
 import type { InsecureHosts } from './registry-hosts.ts';
@@ -68,8 +69,8 @@ const UPLOAD_PATIENCE = 10;
 export function createConnections(hostAndPort: string, settings: ConnectionSettings): Connections {
   let agent: Promise<Dispatcher> | undefined;
   const open = async (): Promise<Dispatcher> => {
-    // Costs 70 ms and some megabytes: not for a daemon that talks to no registry.
-    const { Agent, Pool, ProxyAgent } = await import('undici');
+    // Costs some megabytes: not for a daemon that talks to no registry.
+    const { Agent, Pool, ProxyAgent } = await loadUndici();
     return new Agent({
       maxOrigins: MAX_HOSTS,
       factory: (origin) => {
