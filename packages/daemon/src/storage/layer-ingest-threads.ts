@@ -3,7 +3,7 @@ import { releaseFreeMemory } from '../os/release-memory.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 import { LayerIngestThread } from './layer-ingest-thread.ts';
 
-/** Decompression is not their own work: each keeps a second processor busy. */
+/** Each takes some 30 MB and a processor; what they wait for is the network or the disk. */
 export const MAX_INGEST_THREADS = 2;
 const IDLE_MS = 2000;
 
