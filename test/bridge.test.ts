@@ -10,9 +10,11 @@ import { createBridges } from '../packages/daemon/src/networks/bridge.ts';
 import { createContainerInterfaces } from '../packages/daemon/src/networks/container-interfaces.ts';
 import type { NetworkRecord } from '../packages/daemon/src/networks/network.ts';
 import { createNetworkSysctls } from '../packages/daemon/src/networks/network-sysctls.ts';
+import { readLinkCounters } from '../packages/daemon/src/os/link-counters.ts';
 import { openNetlink } from '../packages/daemon/src/os/netlink.ts';
 import { inNetworkNamespace, openNetworkNamespace } from '../packages/daemon/src/os/network-namespace.ts';
 import type { PlannedInterface } from '../packages/daemon/src/runtime/launch-input.ts';
+import { decodeLink, encodeGetLink } from '../packages/daemon/src/runtime/netlink/links.ts';
 import { eventually } from './support/eventually.ts';
 import { TEMPORARY_PREFIX } from './support/leaks.ts';
 
@@ -197,6 +199,12 @@ t.test('interfaces of running containers', { skip }, async (t) => {
   t.match(one.run('busybox', 'ping', '-c1', '-W2', '10.99.0.3'), ' 0% packet loss');
   t.match(one.run('busybox', 'ping', '-c1', '-W2', 'fd99::3'), ' 0% packet loss');
   t.match(ip('busybox', 'ping', '-c1', '-W2', '10.99.0.2'), ' 0% packet loss');
+
+  const counted = readLinkCounters(one.pid)?.get('eth0');
+  const [answer] = netlink.request(encodeGetLink({ name: planned(index, 2).hostName }));
+  const atHost = decodeLink(answer?.body ?? Buffer.alloc(0)).counters;
+  t.ok((counted?.receivedPackets ?? 0) >= 3 && (counted?.receivedBytes ?? 0) >= 3 * 84, 'the echoes are counted');
+  t.ok(atHost.sentPackets >= (counted?.receivedPackets ?? 0), 'what one end sends the other receives');
 
   interfaces.setGateways(one.pid, [
     { interface: 'eth0', address: '10.99.0.1' },

@@ -1,5 +1,6 @@
 /** Netlink messages against those that iproute2 6.1 and Linux 6.18 exchanged: captured in sendmsg(2) and recvmsg(2). */
 import t from 'tap';
+import { parseLinkCounters, readLinkCounters } from '../src/os/link-counters.ts';
 import { openNetlink, requestInThread } from '../src/os/netlink.ts';
 import { NetlinkError, readAnswers } from '../src/os/netlink-answers.ts';
 import { ipBytes, ipText, macText, parsePrefix } from '../src/runtime/netlink/address-bytes.ts';
@@ -271,4 +272,33 @@ t.test('the kernel', async (t) => {
   t.ok(Array.isArray(netlink.request(encodeListRoutes()).map(({ body }) => decodeRoute(body))));
   t.throws(() => netlink.request(encodeGetLink({ name: 'tsd-none' })), NetlinkError);
   await t.rejects(requestInThread(encodeDeleteLink({ name: 'tsd-none' })), { code: /ENODEV|EPERM/ });
+});
+
+t.test('counters', async (t) => {
+  const head =
+    'Inter-|   Receive                                                |  Transmit\n face |bytes    packets …\n';
+  const counters = parseLinkCounters(
+    `${head}    lo:       9       9    0    0    0     0          0         0        9       9    0    0    0     0       0          0\n` +
+      'eth0:1:123456789012 2    3    4    5     6          7         8        11       12    13    14    15     16       17          18\n',
+  );
+  t.same(
+    [...counters],
+    [
+      [
+        'eth0:1',
+        {
+          receivedBytes: 123456789012,
+          receivedPackets: 2,
+          receiveErrors: 3,
+          receiveDropped: 4,
+          sentBytes: 11,
+          sentPackets: 12,
+          sendErrors: 13,
+          sendDropped: 14,
+        },
+      ],
+    ],
+  );
+  t.ok(readLinkCounters(process.pid));
+  t.equal(readLinkCounters(0x3fff_ffff), null);
 });

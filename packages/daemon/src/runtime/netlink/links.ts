@@ -1,4 +1,5 @@
 /** Messages about interfaces: rtnetlink(7), linux/if_link.h. */
+import type { LinkCounters } from '../../os/link-counters.ts';
 import { readAttributes, textOf } from '../../os/netlink-answers.ts';
 import { macBytes, macText } from './address-bytes.ts';
 import {
@@ -153,18 +154,6 @@ export interface Link {
   /** `bridge`, `veth`, …; '' for a device of the machine. */
   readonly kind: string;
   readonly counters: LinkCounters;
-}
-
-/** Since the interface was made. Received is what came in at this end of a pair. */
-export interface LinkCounters {
-  readonly receivedPackets: number;
-  readonly sentPackets: number;
-  readonly receivedBytes: number;
-  readonly sentBytes: number;
-  readonly receiveErrors: number;
-  readonly sendErrors: number;
-  readonly receiveDropped: number;
-  readonly sendDropped: number;
 }
 
 /** The body of an RTM_NEWLINK answer. */
