@@ -3,6 +3,7 @@
  *
  *   net-probe serve PROTOCOL:PORT…       answers everybody with the address and port that the question came from
  *   net-probe ask PROTOCOL ADDRESS PORT  prints the answer; exit code 1 and the reason where none comes in time
+ *   net-probe ping ADDRESS               the same with an echo request, without a capability (busybox' ping needs CAP_NET_RAW)
  *
  * PROTOCOL is tcp, udp or sctp; ADDRESS may be a name. Servers listen on IPv4 and IPv6.
  */
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #define MAXIMUM_SERVERS 256
-#define DEADLINE_MS 2000
+#define DEADLINE_MS 1000
 #define SMALLEST_PORT_TEXT 6
 
 static int open_socket(int family, const char *protocol) {
@@ -90,20 +91,21 @@ static void serve(int count, char **specs) {
   }
 }
 
-static int ask(const char *protocol, const char *address, const char *port) {
+static struct addrinfo *resolve(const char *address, const char *port) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;
   int error = getaddrinfo(address, port, &hints, &found);
-  if (error != 0) {
-    fprintf(stderr, "net-probe: %s: %s\n", address, gai_strerror(error));
-    return 1;
-  }
-  int client = open_socket(found->ai_family, protocol);
-  if (client < 0) fail(protocol);
+  if (error == 0) return found;
+  fprintf(stderr, "net-probe: %s: %s\n", address, gai_strerror(error));
+  exit(1);
+}
+
+/* Sends the question to the address and prints the answer. */
+static int converse(int client, const struct addrinfo *peer, const void *question, size_t question_size) {
   struct timeval deadline = {.tv_sec = DEADLINE_MS / 1000};
   setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &deadline, sizeof deadline);
   setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &deadline, sizeof deadline);
-  if (connect(client, found->ai_addr, found->ai_addrlen) < 0) fail("connect");
-  if (strcmp(protocol, "udp") == 0 && write(client, "?", 1) < 0) fail("write");
+  if (connect(client, peer->ai_addr, peer->ai_addrlen) < 0) fail("connect");
+  if (question_size > 0 && write(client, question, question_size) < 0) fail("write");
   char text[128];
   ssize_t size = read(client, text, sizeof text);
   if (size < 0) fail("read");
@@ -115,9 +117,27 @@ static int ask(const char *protocol, const char *address, const char *port) {
   return 0;
 }
 
+static int ask(const char *protocol, const char *address, const char *port) {
+  struct addrinfo *peer = resolve(address, port);
+  int client = open_socket(peer->ai_family, protocol);
+  if (client < 0) fail(protocol);
+  return converse(client, peer, "?", strcmp(protocol, "udp") == 0 ? 1 : 0);
+}
+
+static int ping(const char *address) {
+  struct addrinfo *peer = resolve(address, "0");
+  int is_ipv6 = peer->ai_family == AF_INET6;
+  int client = socket(peer->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, is_ipv6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP);
+  if (client < 0) fail("icmp");
+  /* Type, code, checksum (the kernel's), identifier (the kernel's), sequence number 1. */
+  unsigned char request[8] = {is_ipv6 ? 128 : 8, 0, 0, 0, 0, 0, 0, 1};
+  return converse(client, peer, request, sizeof request);
+}
+
 int main(int count, char **arguments) {
   if (count > 2 && strcmp(arguments[1], "serve") == 0) serve(count - 2, arguments + 2);
   if (count == 5 && strcmp(arguments[1], "ask") == 0) return ask(arguments[2], arguments[3], arguments[4]);
-  fprintf(stderr, "usage: net-probe serve PROTOCOL:PORT... | ask PROTOCOL ADDRESS PORT\n");
+  if (count == 3 && strcmp(arguments[1], "ping") == 0) return ping(arguments[2]);
+  fprintf(stderr, "usage: net-probe serve PROTOCOL:PORT... | ask PROTOCOL ADDRESS PORT | ping ADDRESS\n");
   return 2;
 }
