@@ -73,10 +73,7 @@ export function openNetlink(family = NETLINK_ROUTE): NetlinkSocket {
  * One request through a socket of its own, with the wait in a thread: for what takes the kernel milliseconds, as deleting an
  * interface does. Throws as `request`.
  */
-export async function requestInThread(
-  message: Uint8Array,
-  family = NETLINK_ROUTE,
-): Promise<readonly NetlinkMessage[]> {
+export async function requestInThread(message: Uint8Array, family = NETLINK_ROUTE): Promise<readonly NetlinkMessage[]> {
   const socket = openSocket(family);
   try {
     const sent = await new Promise<number>((resolve, reject) => {
