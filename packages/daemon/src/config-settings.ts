@@ -11,7 +11,7 @@ export interface Setting {
   readonly flag: string;
   readonly short?: string;
   readonly variable: string | null;
-  readonly type: 'string' | 'boolean' | 'list' | 'ulimits';
+  readonly type: 'string' | 'number' | 'boolean' | 'list' | 'ulimits' | 'pools';
   readonly argument?: string;
   readonly help: string;
 }
@@ -107,6 +107,52 @@ export const SETTINGS = {
     type: 'list',
     argument: 'HOST[:PORT]|CIDR',
     help: 'registry that may speak HTTP, or show any certificate, can be repeated',
+  },
+  bridgeName: {
+    key: 'bridge-name',
+    flag: 'bridge-name',
+    variable: 'TSD_BRIDGE_NAME',
+    type: 'string',
+    argument: 'NAME',
+    help: 'bridge of the default network (default tsd0)',
+  },
+  bip: {
+    key: 'bip',
+    flag: 'bip',
+    variable: 'TSD_BIP',
+    type: 'string',
+    argument: 'CIDR',
+    help: "the default bridge's address and subnet, like 172.17.0.1/16 (default: chosen)",
+  },
+  mtu: {
+    key: 'mtu',
+    flag: 'mtu',
+    variable: 'TSD_MTU',
+    type: 'number',
+    argument: 'BYTES',
+    help: "the default bridge's MTU (default 1500)",
+  },
+  ipv6: {
+    key: 'ipv6',
+    flag: 'ipv6',
+    variable: 'TSD_IPV6',
+    type: 'boolean',
+    help: 'IPv6 on the default bridge too',
+  },
+  defaultAddressPools: {
+    key: 'default-address-pools',
+    flag: 'default-address-pool',
+    variable: null,
+    type: 'pools',
+    argument: 'base=CIDR,size=BITS',
+    help: 'where networks get their subnets from, can be repeated',
+  },
+  publishThroughInput: {
+    key: 'publish-through-input',
+    flag: 'publish-through-input',
+    variable: 'TSD_PUBLISH_THROUGH_INPUT',
+    type: 'boolean',
+    help: "published ports obey the packet filter's rules for the host itself (INPUT)",
   },
   pidFile: {
     key: 'pidfile',

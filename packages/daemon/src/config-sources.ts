@@ -14,7 +14,7 @@ export function readFlags(argv: readonly string[]): Values | 'help' | 'version' 
     options[setting.flag] = {
       type: setting.type === 'boolean' ? 'boolean' : 'string',
       ...(setting.short === undefined ? {} : { short: setting.short }),
-      ...(setting.type === 'list' || setting.type === 'ulimits' ? { multiple: true } : {}),
+      ...(['list', 'ulimits', 'pools'].includes(setting.type) ? { multiple: true } : {}),
     };
   }
   let parsed: Record<string, unknown>;
@@ -88,12 +88,24 @@ function readJsonValue(
     case 'string':
       if (typeof value === 'string') return value;
       throw fail(`${key} must be a string`);
+    case 'number':
+      if (typeof value === 'number') return String(value);
+      throw fail(`${key} must be a number`);
     case 'boolean':
       if (typeof value === 'boolean') return value;
       throw fail(`${key} must be true or false`);
     case 'list':
       if (isStringList(value)) return value;
       throw fail(`${key} must be a list of strings`);
+    case 'pools':
+      // dockerd's form: [{"base": "10.10.0.0/16", "size": 24}]; the flag's form is taken too.
+      if (isStringList(value)) return value;
+      if (!Array.isArray(value)) throw fail(`${key} must be a list`);
+      return value.map((pool: { readonly base?: unknown; readonly size?: unknown } | null) => {
+        if (typeof pool?.base !== 'string' || typeof pool.size !== 'number')
+          throw fail(`${key}: a pool has base and size`);
+        return `base=${pool.base},size=${pool.size}`;
+      });
     case 'ulimits': {
       // dockerd's form: {"nofile": {"Name": "nofile", "Soft": 1024, "Hard": 2048}}; a list of name=soft:hard is taken too.
       if (isStringList(value)) return value;

@@ -1,4 +1,5 @@
 /** The daemon's configuration: flags, TSD_… variables and the JSON file become one frozen value. */
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
@@ -15,6 +16,9 @@ import {
 } from './config-settings.ts';
 import { readFlags, readJson, readVariables } from './config-sources.ts';
 import { parseInsecureRegistries, parseMirror } from './images/registry/registry-hosts.ts';
+import { parseAddressPool } from './networks/address-pools.ts';
+import { lastOf, parseCidr } from './networks/ip-address.ts';
+import { parseBridgeName, parseMtu } from './networks/network-options.ts';
 import type { KernelVersion } from './runtime/layer-support.ts';
 
 export interface Config {
@@ -34,6 +38,18 @@ export interface Config {
   readonly registryMirrors: readonly string[];
   /** Hosts and networks that may speak HTTP, besides loopback. */
   readonly insecureRegistries: readonly string[];
+  /** The host's interface that is the default network's bridge. */
+  readonly bridgeName: string;
+  /** Its address with the prefix length of its subnet; null to choose one. */
+  readonly bip: string | null;
+  /** Of the default bridge, bytes; null for the default. */
+  readonly mtu: number | null;
+  /** IPv6 on the default bridge. */
+  readonly ipv6: boolean;
+  /** `base=CIDR,size=BITS`; empty for the default ones. */
+  readonly defaultAddressPools: readonly string[];
+  /** Published ports obey the host's INPUT chains. */
+  readonly publishThroughInput: boolean;
   readonly pidFile: string;
   /** The launcher's binary; null for the one beside the daemon. */
   readonly launcherPath: string | null;
@@ -97,6 +113,8 @@ function build(values: Values, configFile: string): Config {
   }
   const insecureRegistries = list(values.insecureRegistries);
   parseInsecureRegistries(insecureRegistries);
+  const defaultAddressPools = list(values.defaultAddressPools);
+  defaultAddressPools.forEach(parseAddressPool);
   return deepFreeze({
     dataRoot,
     execRoot,
@@ -107,6 +125,12 @@ function build(values: Values, configFile: string): Config {
     defaultUlimits: list(values.defaultUlimits).map(parseUlimit),
     registryMirrors: list(values.registryMirrors).map((mirror) => parseMirror(mirror).href),
     insecureRegistries,
+    bridgeName: parseBridgeName(text(values.bridgeName) ?? '') ?? defaultBridgeName(dataRoot),
+    bip: parseBip(text(values.bip)),
+    mtu: parseMtu(text(values.mtu) ?? '', 'mtu'),
+    ipv6: values.ipv6 === true,
+    defaultAddressPools,
+    publishThroughInput: values.publishThroughInput === true,
     pidFile: absolutePath(values, 'pidFile') ?? join(execRoot, 'tsd.pid'),
     launcherPath: absolutePath(values, 'launcher') ?? null,
     assumedKernel: parseKernel(text(values.assumedKernel)),
@@ -140,6 +164,25 @@ function parseHost(host: string): string {
   if (Buffer.byteLength(path) > 107)
     throw new TsdError('bad_parameter', `host: the socket's path "${path}" is longer than 107 bytes`);
   return path;
+}
+
+/** Each data root has a bridge of its own: daemons beside each other do not take each other's. */
+function defaultBridgeName(dataRoot: string): string {
+  if (dataRoot === '/var/lib/tsd') return 'tsd0';
+  return `tsd${createHash('sha256').update(dataRoot).digest('hex').slice(0, 8)}`;
+}
+
+/** The address itself is the bridge's: it is neither the subnet's first nor its last. */
+function parseBip(bip: string | undefined): string | null {
+  if (bip === undefined || bip === '') return null;
+  const cidr = parseCidr(bip);
+  const host = cidr === null ? 0n : cidr.address.value - cidr.prefix.first;
+  if (cidr?.address.family !== 4 || cidr.prefix.bits > 30 || host === 0n || cidr.address.value === lastOf(cidr.prefix))
+    throw new TsdError(
+      'bad_parameter',
+      `bip: invalid address "${bip}" (write an IPv4 address of a subnet, like 172.17.0.1/16)`,
+    );
+  return bip;
 }
 
 function parseKernel(version: string | undefined): KernelVersion | null {

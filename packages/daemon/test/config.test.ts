@@ -18,6 +18,12 @@ t.test('defaults', async (t) => {
     defaultUlimits: [],
     registryMirrors: [],
     insecureRegistries: [],
+    bridgeName: 'tsd0',
+    bip: null,
+    mtu: null,
+    ipv6: false,
+    defaultAddressPools: [],
+    publishThroughInput: false,
     pidFile: '/run/tsd/tsd.pid',
     launcherPath: null,
     assumedKernel: null,
@@ -41,6 +47,10 @@ t.test('flags', async (t) => {
     '--registry-mirror=https://mirror.example/hub',
     '--insecure-registry=10.0.0.0/8',
     '--insecure-registry=registry.lan:5000',
+    '--bip=10.1.0.1/16',
+    '--default-address-pool=base=10.2.0.0/16,size=24',
+    '--publish-through-input',
+    '--ipv6',
     '-D',
   ]);
   t.match(config, {
@@ -51,6 +61,11 @@ t.test('flags', async (t) => {
     defaultUlimits: [{ Name: 'nofile', Soft: 1024, Hard: 2048 }],
     registryMirrors: ['https://mirror.example/hub/'],
     insecureRegistries: ['10.0.0.0/8', 'registry.lan:5000'],
+    bridgeName: /^tsd[0-9a-f]{8}$/,
+    bip: '10.1.0.1/16',
+    defaultAddressPools: ['base=10.2.0.0/16,size=24'],
+    publishThroughInput: true,
+    ipv6: true,
     logLevel: 'debug',
     pidFile: '/e/tsd.pid',
   });
@@ -72,6 +87,10 @@ t.test('sources: flag over variable over file', async (t) => {
     { Name: 'nofile', Soft: 10, Hard: 20 },
   ]);
   t.equal(read([], null, { TSD_DEBUG: '1' }).logLevel, 'debug');
+  t.match(read([], '{"mtu":1400,"default-address-pools":[{"base":"10.2.0.0/16","size":24}]}'), {
+    mtu: 1400,
+    defaultAddressPools: ['base=10.2.0.0/16,size=24'],
+  });
 });
 
 t.test('refusals name the setting', async (t) => {
