@@ -4,6 +4,7 @@ import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
+import { connectContainer, disconnectContainer } from './containers/connect-container.ts';
 import type { ContainerDeps, LaunchPlanning } from './containers/container-deps.ts';
 import { createContainerStore } from './containers/container-store.ts';
 import { createExitWaiters } from './containers/exit-waiters.ts';
@@ -11,7 +12,7 @@ import { createIdRanges } from './containers/id-ranges.ts';
 import { createKeyedLock } from './containers/keyed-lock.ts';
 import { isRunning } from './containers/lifecycle.ts';
 import { createPendingAttaches } from './containers/pending-attaches.ts';
-import { reconcileContainers } from './containers/reconcile.ts';
+import { reconcileContainers, resumeContainers } from './containers/reconcile.ts';
 import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
 import { createTrash } from './containers/trash.ts';
@@ -21,6 +22,7 @@ import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { distributionRoutes } from './http/routes/image-pull.ts';
 import { imagePushRoutes } from './http/routes/image-push.ts';
 import { imageRoutes } from './http/routes/images.ts';
+import { networkRoutes } from './http/routes/networks.ts';
 import { registryRoutes } from './http/routes/registry.ts';
 import { systemRoutes } from './http/routes/system.ts';
 import { systemCheckRoutes } from './http/routes/system-check.ts';
@@ -30,6 +32,7 @@ import { createLayerDownloads } from './images/layer-downloads.ts';
 import { describeReconciledImages, reconcileImages } from './images/reconcile-images.ts';
 import { lazyRegistryClient } from './images/registry/lazy-registry-client.ts';
 import { removeHiddenImages } from './images/remove-image.ts';
+import { createNetworking } from './networking.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
 import { freezeContainer, thawContainer } from './os/freeze-cgroup.ts';
@@ -117,11 +120,22 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       log.error({ err: error }, 'an image that only a removed container kept could not be removed'),
     );
   };
-  const containers = createContainerDeps({ config, log, db, host, images, layerMounts, launcher, imageReleased });
+  const networking = createNetworking({
+    config,
+    log,
+    db,
+    containerName: (id) => containers.store.byId(id)?.name,
+  });
+  const containers: ContainerDeps = createContainerDeps({
+    ...{ config, log, db, host, images, layerMounts, launcher, imageReleased },
+    networks: networking.containers,
+  });
   const imageUsers = (imageId: string) =>
     containers.store.ofImage(imageId).map(({ id, status }) => ({ id, running: isRunning(status) }));
 
   await reconcileContainers(containers);
+  await networking.bringUp();
+  await resumeContainers(containers);
   const reconciled = describeReconciledImages(
     await reconcileImages({ store: images, layerStore, blobStore, imageUsers }),
   );
@@ -146,6 +160,13 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       (app) => registryRoutes(app, { registry }),
       (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry }),
       (app) => containerRoutes(app, containers),
+      (app) =>
+        networkRoutes(app, {
+          ...networking.deps,
+          connectContainer: (container, network, settings) =>
+            connectContainer(containers, container, network, settings),
+          disconnectContainer: (container, network) => disconnectContainer(containers, container, network),
+        }),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
       (app) => systemCheckRoutes(app, { db, store: images, layerStore, blobStore, registry, imageUsers }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
@@ -163,6 +184,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       containers.restartTimers.close();
       for (const [, { supervisor }] of containers.running.entries()) supervisor.disconnect();
       await containers.trash.idle();
+      await networking.close();
       layerMounts.close();
       await launcher.close();
       // What was cut off cleans up behind itself.
@@ -185,10 +207,11 @@ interface ContainerParts {
   readonly layerMounts: ContainerDeps['layerMounts'];
   readonly launcher: ContainerDeps['launcher'];
   readonly imageReleased: ContainerDeps['imageReleased'];
+  readonly networks: ContainerDeps['networks'];
 }
 
 function createContainerDeps(parts: ContainerParts): ContainerDeps {
-  const { config, log, db, host, images, layerMounts, launcher, imageReleased } = parts;
+  const { config, log, db, host, images, layerMounts, launcher, imageReleased, networks } = parts;
   const store = createContainerStore(db);
   const { cgroups } = host;
   const planning: LaunchPlanning = {
@@ -217,6 +240,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
     trash: createTrash(join(config.dataRoot, 'trash'), log),
     images,
     imageReleased,
+    networks,
     layerMounts,
     rootTrees: createRootTrees({ layerMounts }),
     launcher,

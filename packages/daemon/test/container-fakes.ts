@@ -10,7 +10,7 @@ import { createExitWaiters } from '../src/containers/exit-waiters.ts';
 import { createIdRanges } from '../src/containers/id-ranges.ts';
 import { createKeyedLock } from '../src/containers/keyed-lock.ts';
 import { createPendingAttaches } from '../src/containers/pending-attaches.ts';
-import { reconcileContainers } from '../src/containers/reconcile.ts';
+import { reconcileContainers, resumeContainers } from '../src/containers/reconcile.ts';
 import { createRestartTimers } from '../src/containers/restart-timers.ts';
 import { createRunningContainers } from '../src/containers/running-containers.ts';
 import { createTrash } from '../src/containers/trash.ts';
@@ -23,6 +23,7 @@ import type { LaunchInput } from '../src/runtime/launch-input.ts';
 import type { LaunchPlan } from '../src/runtime/launch-plan.ts';
 import type { AttachRequest, Supervisor } from '../src/runtime/supervisor.ts';
 import { openDatabase } from '../src/storage/database.ts';
+import { createFakeHostNetwork, type FakeHostNetwork, fakeNetworking } from './network-fakes.ts';
 
 const IMAGE_ID = `sha256:${'1'.repeat(64)}`;
 
@@ -51,6 +52,8 @@ export interface World {
   /** Containers whose processes are stopped. */
   readonly frozen: Set<string>;
   readonly releasedImages: string[];
+  /** The host's interfaces, rules and ports, which outlive the daemon. */
+  readonly network: FakeHostNetwork;
   /** What the next launch does instead of starting a process. */
   failNextLaunch: { step: number; errno: number; detail: string } | Error | null;
   imageConfig: ImageRunConfig;
@@ -86,6 +89,7 @@ export function createWorld(): World {
     removedCgroups: [],
     frozen: new Set(),
     releasedImages: [],
+    network: createFakeHostNetwork(),
     failNextLaunch: null,
     imageConfig: { Cmd: ['sh'], Env: ['PATH=/bin'] },
     supervisorsAnswer: Promise.resolve(),
@@ -106,6 +110,7 @@ export function createWorld(): World {
       world.kill();
       const deps = createDeps();
       await reconcileContainers(deps, 50);
+      await resumeContainers(deps);
       return deps;
     },
   };
@@ -153,6 +158,7 @@ export function createWorld(): World {
       pendingAttaches: createPendingAttaches(),
       restartTimers,
       trash: createTrash(join(roots.dataRoot, 'trash'), log),
+      networks: fakeNetworking(db, world.network, () => alive),
       images: {
         resolve(reference) {
           if (reference === 'busybox' || reference === IMAGE_ID) return image();

@@ -12,7 +12,7 @@ import { createIdRanges, FIRST_ID_RANGE, ID_RANGE_SIZE } from '../src/containers
 import { createKeyedLock } from '../src/containers/keyed-lock.ts';
 import { listContainers } from '../src/containers/list-containers.ts';
 import { parseLogLimits } from '../src/containers/log-limits.ts';
-import { networkFiles } from '../src/containers/network-files.ts';
+import { NO_NETWORK, networkFiles } from '../src/containers/network-files.ts';
 import { nsOfTimestamp, timestampOfNs } from '../src/containers/timestamp.ts';
 import { createWorld } from './container-fakes.ts';
 
@@ -96,7 +96,11 @@ t.test('hosts, hostname and resolv.conf', async (t) => {
       ? '127.0.0.1 localhost\n10.0.0.1 server\n'
       : 'nameserver 10.0.0.53\nsearch lan\noptions ndots:2\n';
   const filesOf = (HostConfig: object) =>
-    networkFiles(deps.store.lookup(createContainer(deps, { Image: 'busybox', Hostname: 'web', HostConfig }).Id), host);
+    networkFiles(
+      deps.store.lookup(createContainer(deps, { Image: 'busybox', Hostname: 'web', HostConfig }).Id),
+      NO_NETWORK,
+      host,
+    );
   const none = filesOf({ NetworkMode: 'none', ExtraHosts: ['db:10.1.1.1', 'six=[::2]'] });
   t.match(none.hosts, /^127\.0\.0\.1\tlocalhost\n/);
   t.match(none.hosts, /\n10\.1\.1\.1\tdb\n::2\tsix\n$/);
@@ -138,7 +142,7 @@ t.test('Docker warns of what is discarded', (t) => {
   t.match(warnings({ NetworkMode: 'host', PortBindings: { '80/tcp': [{ HostPort: '80' }] } }), [
     /Published ports are discarded/,
   ]);
-  t.match(warnings({}), [/Bridge networks are not implemented yet/]);
+  t.same(warnings({}), []);
   t.match(warnings({ NetworkMode: 'none', OomKillDisable: true }), [/OOM killer is disabled/]);
   t.throws(() => warnings({ Dns: ['1.1.1.1\nsearch x'] }), { message: /HostConfig.Dns/ });
   t.throws(() => warnings({ DnsSearch: ['a b'] }), { message: /HostConfig.DnsSearch/ });

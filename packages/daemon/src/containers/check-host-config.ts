@@ -115,20 +115,9 @@ function checkModes(host: HostConfig): void {
 
 function checkNetwork(host: HostConfig, warnings: string[]): void {
   const publishes = host.PublishAllPorts || Object.keys(host.PortBindings).length > 0;
-  switch (host.NetworkMode) {
-    case 'none':
-      return;
-    case 'host':
-      if (publishes) warnings.push('Published ports are discarded when using host network mode');
-      return;
-    case 'bridge':
-      warnings.push(
-        `Bridge networks are not implemented yet: the container has no network but loopback${publishes ? ', and its published ports are discarded' : ''}. Use --network host or none.`,
-      );
-      return;
-    default:
-      throw notYet(`HostConfig.NetworkMode "${host.NetworkMode}": networks other than none and host`);
-  }
+  if (host.NetworkMode === 'host' && publishes)
+    warnings.push('Published ports are discarded when using host network mode');
+  if (host.NetworkMode.startsWith('ns:')) throw notYet(`HostConfig.NetworkMode "${host.NetworkMode}"`);
 }
 
 /** What ends up in /etc/resolv.conf, where a line break would begin another setting. */
@@ -145,7 +134,6 @@ function checkNotImplemented(host: HostConfig): void {
   const present = (list: readonly unknown[] | null | undefined) =>
     list !== null && list !== undefined && list.length > 0;
   if (present(host.VolumesFrom)) throw notYet('HostConfig.VolumesFrom: volumes');
-  if (present(host.Links)) throw notYet('HostConfig.Links: links between containers');
   if (present(host.DeviceRequests)) throw notYet('HostConfig.DeviceRequests (--gpus)');
   if (host.CgroupParent !== '') throw notYet('HostConfig.CgroupParent');
   if (host.StorageOpt !== undefined && Object.keys(host.StorageOpt).length > 0) throw notYet('HostConfig.StorageOpt');

@@ -12,6 +12,7 @@ import type { RootTrees } from '../runtime/root-tree/root-trees.ts';
 import type { SeccompRules } from '../runtime/seccomp-profile.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import type { HostConfig } from './container.ts';
+import type { ContainerNetworking } from './container-networking.ts';
 import type { StateRoots } from './container-paths.ts';
 import type { ContainerStore } from './container-store.ts';
 import type { ExitWaiters } from './exit-waiters.ts';
@@ -62,6 +63,7 @@ export interface ContainerDeps {
   readonly pendingAttaches: PendingAttaches;
   readonly restartTimers: RestartTimers;
   readonly trash: Trash;
+  readonly networks: ContainerNetworking;
   readonly images: Pick<ImageStore, 'get' | 'resolve'>;
   /** Told after a removal: an image that only this container kept may go. */
   readonly imageReleased: (imageId: string) => void;

@@ -36,7 +36,10 @@ export interface ContainerFilter {
 /**
  * @throws TsdError `bad_parameter` for an unknown key or value, `not_found` for the container of `before` or `since`
  */
-export function containerFilter(deps: Pick<ContainerDeps, 'images' | 'store'>, filters: Filters): ContainerFilter {
+export function containerFilter(
+  deps: Pick<ContainerDeps, 'images' | 'networks' | 'store'>,
+  filters: Filters,
+): ContainerFilter {
   const predicates: Predicate[] = [];
   const anyOf = (key: string, predicate: (record: ContainerRecord, value: string) => boolean) => {
     const values = filters.get(key);
@@ -57,7 +60,7 @@ export function containerFilter(deps: Pick<ContainerDeps, 'images' | 'store'>, f
   anyOf('health', (_, value) => value === 'none');
   anyOf('isolation', ({ hostConfig }, value) => hostConfig.Isolation === value);
   anyOf('network', (record, value) =>
-    Object.entries(containerNetworks(record)).some(
+    Object.entries(containerNetworks(deps, record)).some(
       ([name, { NetworkID }]) => name === value || (NetworkID ?? '').startsWith(value),
     ),
   );

@@ -1,6 +1,6 @@
 /** Gathers what planLaunch decides from, for one container. */
 import type { HostDevice } from '../os/lookup-devices.ts';
-import type { LaunchInput } from '../runtime/launch-input.ts';
+import type { LaunchInput, PlannedInterface } from '../runtime/launch-input.ts';
 import type { ContainerRecord } from './container.ts';
 import type { Accounts, LaunchPlanning } from './container-deps.ts';
 import { parseMountRequests, resolveMounts } from './container-mounts.ts';
@@ -14,6 +14,7 @@ export function containerLaunchInput(
   files: ContainerFiles,
   planning: LaunchPlanning,
   root: { readonly layerCount: number; readonly accounts: Accounts },
+  networks: { readonly interfaces: readonly PlannedInterface[]; readonly joinedPid?: number | undefined },
 ): LaunchInput {
   const { config, hostConfig } = record;
   const limits = parseLogLimits(hostConfig.LogConfig);
@@ -31,7 +32,8 @@ export function containerLaunchInput(
     idRange: record.idRange === null ? null : { first: record.idRange, size: ID_RANGE_SIZE },
     paths: files,
     log: limits === null ? null : { file: files.logFile, ...limits },
-    networks: [],
+    networks: networks.interfaces,
+    joinedNetworkPid: networks.joinedPid,
     devices,
     consoleSize: rows > 0 && columns > 0 ? { rows, columns } : undefined,
     compileSeccomp: planning.compileSeccomp,

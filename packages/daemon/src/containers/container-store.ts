@@ -27,8 +27,12 @@ export type ContainerChanges = Partial<
 >;
 
 export interface ContainerStore {
-  /** @throws TsdError `conflict` when the name is taken */
-  insert(record: ContainerRecord): void;
+  /**
+   * Writes the record together with what `alongside` writes of the container elsewhere: all of it, or nothing.
+   *
+   * @throws TsdError `conflict` when the name is taken
+   */
+  insert(record: ContainerRecord, alongside?: () => void): void;
   /** Writes the changes and returns the record with them. The container exists. */
   update(id: string, changes: ContainerChanges): ContainerRecord;
   /** The commit point of a removal. Does nothing when the container is gone. */
@@ -84,6 +88,10 @@ export function createContainerStore(db: Database): ContainerStore {
   const insertRow = db.prepare<ContainerRow>(INSERT);
   const updateRow = db.prepare(UPDATE);
   const deleteRow = db.prepare<[string]>('DELETE FROM containers WHERE id = ?');
+  const insertWith = db.transaction((record: ContainerRecord, alongside?: () => void) => {
+    insertRow.run(rowOf(record));
+    alongside?.();
+  });
   // Insertion order is creation order.
   const byId = new Map<string, ContainerRecord>();
   const idByName = new Map<string, string>();
@@ -104,9 +112,9 @@ export function createContainerStore(db: Database): ContainerStore {
   }
 
   const store: ContainerStore = {
-    insert(record) {
+    insert(record, alongside) {
       checkNameIsFree(record.name, record.id);
-      insertRow.run(rowOf(record));
+      insertWith(record, alongside);
       keep(record);
     },
     update(id, changes) {

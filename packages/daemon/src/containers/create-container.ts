@@ -8,20 +8,28 @@ import { TsdError } from '@tsd/shared/errors';
 import { requireSound } from '../images/image.ts';
 import { requireRunnableOs } from '../images/image-config.ts';
 import { formatPlatform, HOST_PLATFORM, type Platform, parsePlatform } from '../images/platform.ts';
+import { parseEgressRules } from '../networks/egress-rule.ts';
+import { allowedEgress } from './attached-endpoints.ts';
 import { checkHostConfig } from './check-host-config.ts';
-import type { ContainerConfig, ContainerRecord } from './container.ts';
+import type { ContainerConfig, ContainerRecord, HostConfig } from './container.ts';
 import { mergeContainerConfig } from './container-config.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
+import { checkLinks } from './container-links.ts';
 import { parseMountRequests } from './container-mounts.ts';
 import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { nameConflict } from './container-store.ts';
+import { joinedContainer, requestedEndpoints } from './endpoint-request.ts';
 import { generateContainerName } from './generated-name.ts';
 import { normalizeHostConfig } from './host-config.ts';
 import { parseExtraHost } from './network-files.ts';
+import { checkPorts } from './requested-ports.ts';
 import { nowNs, timestampOfNs } from './timestamp.ts';
 
-export type CreateDeps = Pick<ContainerDeps, 'idRanges' | 'images' | 'log' | 'planning' | 'roots' | 'store' | 'trash'>;
+export type CreateDeps = Pick<
+  ContainerDeps,
+  'idRanges' | 'images' | 'log' | 'networks' | 'planning' | 'roots' | 'store' | 'trash'
+>;
 
 /**
  * Creates a container. Synchronous as a whole: no other verb sees it half made.
@@ -47,9 +55,10 @@ export function createContainer(
   requireRunnableOs(image.config);
   if (platform) checkPlatform(imageReference, image.config, parsePlatform(platform));
 
-  const hostConfig = normalizeHostConfig(body.HostConfig ?? {});
+  const hostConfig = withFoundContainers(deps, normalizeHostConfig(body.HostConfig ?? {}));
   const warnings = [...checkHostConfig(hostConfig), ...(platform ? [] : platformWarnings(image.config))];
-  checkNetworkingConfig(body, hostConfig.NetworkMode);
+  checkSharedNetwork(body, hostConfig);
+  const endpoints = requestedEndpoints(body, hostConfig, deps.networks.store);
   for (const entry of hostConfig.ExtraHosts ?? []) parseExtraHost(entry);
   const mounts = parseMountRequests(hostConfig);
 
@@ -58,6 +67,8 @@ export function createContainer(
   if (hasHealthcheck(config)) {
     warnings.push('Health checks are not implemented yet: the container has no health status.');
   }
+  checkPorts({ config, hostConfig });
+  parseEgressRules(allowedEgress({ hostConfig }) ?? []);
   const idRange = hostConfig.UsernsMode === 'host' || hostConfig.Privileged ? null : deps.idRanges.allocate();
   const record: ContainerRecord = {
     id,
@@ -89,7 +100,9 @@ export function createContainer(
       warnings.push(...planWarnings(deps, withoutBinds(record), files, image.diffIds.length));
     }
     makeDirectories(files);
-    deps.store.insert(record);
+    deps.store.insert(record, () => {
+      for (const { network, config: asked } of endpoints) deps.networks.store.putEndpoint(id, network, asked);
+    });
   } catch (error) {
     deps.trash.discard(files.directory);
     if (idRange !== null) deps.idRanges.release(idRange);
@@ -142,12 +155,45 @@ function platformWarnings(image: {
   ];
 }
 
-/** Docker's client names the default network even where it asks nothing of it. */
-function checkNetworkingConfig(body: ContainerCreateBody, networkMode: string): void {
-  for (const network of Object.keys(body.NetworkingConfig?.EndpointsConfig ?? {})) {
-    if (network === networkMode || (network === 'default' && networkMode === 'bridge')) continue;
-    throw new TsdError('not_implemented', `NetworkingConfig: the network "${network}" cannot be joined yet`);
+/** Other containers are named by their ids from here on. */
+function withFoundContainers({ store }: CreateDeps, hostConfig: HostConfig): HostConfig {
+  const joined = joinedContainer(hostConfig.NetworkMode);
+  const links = hostConfig.Links === null ? null : checkLinks(store, hostConfig.Links);
+  if (joined === null) return { ...hostConfig, Links: links };
+  const target = store.byId(joined) ?? store.byName(joined) ?? findOther(store, joined);
+  return { ...hostConfig, Links: links, NetworkMode: `container:${target.id}` };
+}
+
+/** Not `not_found`: Docker's client takes that for the image's, and pulls. */
+function findOther(store: CreateDeps['store'], reference: string): ContainerRecord {
+  try {
+    return store.lookup(reference);
+  } catch (error) {
+    if (error instanceof TsdError && error.code === 'not_found')
+      throw new TsdError('bad_parameter', `cannot join the network of ${reference}: ${error.message}`, {
+        cause: error,
+      });
+    throw error;
   }
+}
+
+/** What another container's network, or the host's, decides (moby runconfig/hostconfig_unix.go, validateNetMode). */
+function checkSharedNetwork(body: ContainerCreateBody, hostConfig: HostConfig): void {
+  const isJoined = joinedContainer(hostConfig.NetworkMode) !== null;
+  const conflict = (what: string) => new TsdError('bad_parameter', `conflicting options: ${what}`);
+  if ((isJoined || hostConfig.NetworkMode === 'host') && (hostConfig.Links ?? []).length > 0)
+    throw conflict(
+      `${isJoined ? 'container' : 'host'} type network can't be used with links. This would result in undefined behavior`,
+    );
+  if (!isJoined) return;
+  if (body.Hostname) throw conflict('hostname and the network mode');
+  if (hostConfig.Dns.length > 0) throw conflict('dns and the network mode');
+  if ((hostConfig.ExtraHosts ?? []).length > 0) throw conflict('custom host-to-IP mapping and the network mode');
+  if (body.MacAddress) throw conflict('mac-address and the network mode');
+  if (Object.keys(hostConfig.PortBindings).length > 0 || hostConfig.PublishAllPorts)
+    throw conflict('port publishing and the container type network mode');
+  if (Object.keys(body.ExposedPorts ?? {}).length > 0)
+    throw conflict('port exposing and the container type network mode');
 }
 
 function planWarnings(
@@ -159,12 +205,15 @@ function planWarnings(
   const anyUser: ContainerRecord = {
     ...record,
     config: { ...record.config, User: '' },
-    hostConfig: { ...record.hostConfig, GroupAdd: null },
+    // Networks add steps that can fail at the start only.
+    hostConfig: {
+      ...record.hostConfig,
+      GroupAdd: null,
+      NetworkMode: record.hostConfig.NetworkMode === 'host' ? 'host' : 'none',
+    },
   };
-  const input = containerLaunchInput(anyUser, files, deps.planning, {
-    layerCount,
-    accounts: { passwd: null, group: null },
-  });
+  const root = { layerCount, accounts: { passwd: null, group: null } };
+  const input = containerLaunchInput(anyUser, files, deps.planning, root, { interfaces: [] });
   return deps.planning.planLaunch(input).warnings;
 }
 

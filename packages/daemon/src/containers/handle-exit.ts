@@ -1,6 +1,7 @@
 /** What happens when a container's process has ended: recorded first, then told, then cleaned up. */
 import { type ExitReport, exitStatus } from '../runtime/exit-report.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
+import { releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
@@ -16,6 +17,7 @@ export type HandleExitDeps = Pick<
   | 'imageReleased'
   | 'locks'
   | 'log'
+  | 'networks'
   | 'pendingAttaches'
   | 'readExitFile'
   | 'restartTimers'
@@ -98,7 +100,10 @@ export function recordExit(deps: HandleExitDeps, id: string, exit: RecordedExit)
   deps.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error });
   deps.running.setCleanup(
     id,
-    afterAnswers().then(() => removeCgroups(deps, id)),
+    afterAnswers().then(async () => {
+      const released = endNetworks(deps, id);
+      return (await removeCgroups(deps, id)) && (await released);
+    }),
   );
   if (delayMs !== null) {
     deps.restartTimers.schedule(id, delayMs);
@@ -131,6 +136,17 @@ async function removeCgroups(deps: HandleExitDeps, id: string): Promise<boolean>
     return true;
   } catch (error) {
     deps.log.error({ containerId: id, err: error }, "a container's cgroups could not be removed");
+    return false;
+  }
+}
+
+/** Its addresses and ports are free when this returns, and nothing is sent to them any more when it resolves. */
+async function endNetworks(deps: HandleExitDeps, id: string): Promise<boolean> {
+  try {
+    await releaseNetworks(deps, id);
+    return true;
+  } catch (error) {
+    deps.log.error({ containerId: id, err: error }, "a container's networks could not be released");
     return false;
   }
 }

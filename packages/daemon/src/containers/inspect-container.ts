@@ -11,13 +11,14 @@ import { networkSettings } from './network-settings.ts';
 import { ZERO_TIME } from './timestamp.ts';
 
 /**
- * @param options `size` measures the files that the container changed, which reads its whole upper directory
+ * @param options `size` measures the files that the container changed, which reads its whole upper directory; `oldAliases`:
+ *   as for API versions before 1.45, whose clients (compose 1) look for the short id among the aliases
  * @throws TsdError `not_found`
  */
 export async function inspectContainer(
-  deps: Pick<ContainerDeps, 'images' | 'roots' | 'store'>,
+  deps: Pick<ContainerDeps, 'images' | 'networks' | 'roots' | 'store'>,
   reference: string,
-  options: { readonly size: boolean },
+  options: { readonly size: boolean; readonly oldAliases?: boolean },
 ): Promise<ContainerInspectResponse> {
   const record = deps.store.lookup(reference);
   const { config, hostConfig } = record;
@@ -56,7 +57,7 @@ export async function inspectContainer(
     ...(options.size ? await containerSize(deps, record) : {}),
     Mounts: mountPoints(record),
     Config: config as ContainerInspectResponse['Config'],
-    NetworkSettings: networkSettings(record),
+    NetworkSettings: networkSettings(deps, record, options),
   };
 }
 

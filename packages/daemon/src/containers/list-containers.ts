@@ -7,10 +7,10 @@ import type { ContainerDeps } from './container-deps.ts';
 import { containerFilter } from './container-filter.ts';
 import { containerSize } from './container-size.ts';
 import { commandLine, mountPoints } from './inspect-container.ts';
-import { containerNetworks } from './network-settings.ts';
+import { containerNetworks, listedPorts } from './network-settings.ts';
 import { nsOfTimestamp } from './timestamp.ts';
 
-export type ListDeps = Pick<ContainerDeps, 'images' | 'roots' | 'store'>;
+export type ListDeps = Pick<ContainerDeps, 'images' | 'networks' | 'roots' | 'store'>;
 
 export interface ListOptions {
   /** Those that do not run too. */
@@ -36,7 +36,7 @@ export async function listContainers(deps: ListDeps, options: ListOptions): Prom
     if (!everyStatus && !isListedByDefault(record)) continue;
     if (!matches(record)) continue;
     const size = options.size ? await containerSize(deps, record) : {};
-    summaries.push({ ...summary(record, shownImage(record), nowMs), ...size });
+    summaries.push({ ...summary(deps, record, shownImage(record), nowMs), ...size });
     if (options.limit > 0 && summaries.length === options.limit) break;
   }
   return summaries;
@@ -47,7 +47,7 @@ function isListedByDefault({ status }: ContainerRecord): boolean {
   return status === 'running' || status === 'paused' || status === 'restarting';
 }
 
-function summary(record: ContainerRecord, image: string, nowMs: number): ContainerSummary {
+function summary(deps: ListDeps, record: ContainerRecord, image: string, nowMs: number): ContainerSummary {
   return {
     Id: record.id,
     Names: [`/${record.name}`],
@@ -55,7 +55,7 @@ function summary(record: ContainerRecord, image: string, nowMs: number): Contain
     ImageID: record.imageId,
     Command: commandText(record),
     Created: Number(nsOfTimestamp(record.createdAt) / 1_000_000_000n),
-    Ports: [],
+    Ports: listedPorts(deps, record),
     Labels: { ...record.config.Labels },
     State: record.status,
     Status: statusText(record, nowMs),
@@ -63,7 +63,7 @@ function summary(record: ContainerRecord, image: string, nowMs: number): Contain
       NetworkMode: record.hostConfig.NetworkMode,
       ...(record.hostConfig.Annotations ? { Annotations: { ...record.hostConfig.Annotations } } : {}),
     },
-    NetworkSettings: { Networks: containerNetworks(record) },
+    NetworkSettings: { Networks: containerNetworks(deps, record) },
     Mounts: mountPoints(record),
   };
 }

@@ -2,13 +2,28 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { TsdError } from '@tsd/shared/errors';
-import type { ContainerRecord } from './container.ts';
+import type { ContainerConfig, ContainerRecord } from './container.ts';
 
 export interface NetworkFiles {
   readonly hosts: string;
   readonly hostname: string;
   readonly resolvConf: string;
 }
+
+/** What the files tell of the networks that the container is in. */
+export interface NetworkView {
+  /** The container's own, in all its networks. */
+  readonly addresses: readonly string[];
+  /** What `host-gateway` stands for: the host as the container reaches it. */
+  readonly hostAddresses: readonly string[];
+  /** Where the engine's name server answers the container; null without one, and then the servers are the host's. */
+  readonly nameServer: string | null;
+  /** With servers of its own (`--dns`) it asks them itself: nothing in its network has to be resolved by the engine. */
+  readonly asksDirectly: boolean;
+}
+
+/** Of a container in no network, or in the host's. */
+export const NO_NETWORK: NetworkView = { addresses: [], hostAddresses: [], nameServer: null, asksDirectly: true };
 
 const LOOPBACK_HOSTS = [
   '127.0.0.1\tlocalhost',
@@ -18,26 +33,45 @@ const LOOPBACK_HOSTS = [
   'ff02::1\tip6-allnodes',
   'ff02::2\tip6-allrouters',
 ];
+/** The host itself, for a container that has its network or none. */
+const LOOPBACK_ADDRESS = '127.0.0.1';
 
 /**
  * The texts of the three files, from the host's own read with `readHost`. With the host's network the container sees the host's names, as in Docker.
  *
  * @throws TsdError `bad_parameter` for an extra host that is not `name:address`
  */
-export function networkFiles(record: ContainerRecord, readHost: (path: string) => string): NetworkFiles {
+export function networkFiles(
+  record: Pick<ContainerRecord, 'config' | 'hostConfig'>,
+  view: NetworkView,
+  readHost: (path: string) => string,
+): NetworkFiles {
   const { config, hostConfig } = record;
-  const extra = (hostConfig.ExtraHosts ?? []).map(parseExtraHost);
   const base = hostConfig.NetworkMode === 'host' ? readHost('/etc/hosts').trimEnd().split('\n') : LOOPBACK_HOSTS;
-  const hosts = [...base, ...extra.map(({ address, name }) => `${address}\t${name}`)];
+  const extra = (hostConfig.ExtraHosts ?? []).map(parseExtraHost).flatMap(({ address, name }) => {
+    const hostAddresses = view.hostAddresses.length === 0 ? [LOOPBACK_ADDRESS] : view.hostAddresses;
+    return (address === HOST_GATEWAY ? hostAddresses : [address]).map((one) => `${one}\t${name}`);
+  });
   return {
-    hosts: `${hosts.join('\n')}\n`,
+    hosts: `${[...base, ...extra, ...ownHostLines(config, view)].join('\n')}\n`,
     hostname: `${config.Hostname}\n`,
-    resolvConf: resolvConf(record, readHost('/etc/resolv.conf')),
+    resolvConf: resolvConf(record, view, readHost('/etc/resolv.conf')),
   };
 }
 
+/** The lines of /etc/hosts that name the container itself. */
+export function ownHostLines(
+  { Hostname, Domainname }: Pick<ContainerConfig, 'Hostname' | 'Domainname'>,
+  { addresses }: Pick<NetworkView, 'addresses'>,
+): readonly string[] {
+  const names = Domainname === '' ? Hostname : `${Hostname}.${Domainname} ${Hostname}`;
+  return addresses.map((address) => `${address}\t${names}`);
+}
+
+const HOST_GATEWAY = 'host-gateway';
+
 /**
- * `name:address` or `name=address`; IPv6 addresses may be in brackets.
+ * `name:address` or `name=address`; IPv6 addresses may be in brackets, and the address may be `host-gateway`.
  *
  * @throws TsdError `bad_parameter`
  */
@@ -47,22 +81,41 @@ export function parseExtraHost(text: string): { name: string; address: string } 
   const address = match?.[2]?.replace(/^\[(.*)\]$/, '$1');
   if (name === undefined || address === undefined)
     throw new TsdError('bad_parameter', `bad format for add-host: "${text}"`);
-  // The gateway's name needs a bridge network; the host's own loopback address is what a container in the host's network
-  // would want.
-  const resolved = address === 'host-gateway' ? '127.0.0.1' : address;
-  if (isIP(resolved) === 0) throw new TsdError('bad_parameter', `invalid IP address in add-host: "${address}"`);
-  return { name, address: resolved };
+  if (address !== HOST_GATEWAY && isIP(address) === 0)
+    throw new TsdError('bad_parameter', `invalid IP address in add-host: "${address}"`);
+  return { name, address };
 }
 
-function resolvConf({ hostConfig }: ContainerRecord, hostText: string): string {
+/**
+ * In a network of the engine its name server is the only one; it asks those of `--dns`, or the host's. `ndots:0`: a name
+ * without dots is a container's before it is completed with a domain.
+ */
+function resolvConf(
+  { hostConfig }: Pick<ContainerRecord, 'hostConfig'>,
+  { nameServer, asksDirectly }: NetworkView,
+  hostText: string,
+): string {
   const { Dns, DnsSearch, DnsOptions } = hostConfig;
   if (hostConfig.NetworkMode === 'none' && Dns.length + DnsSearch.length + DnsOptions.length === 0) return hostText;
   const lines = hostText.split('\n');
   const kept = (keyword: string) => lines.filter((line) => line.split(/\s/)[0] === keyword);
+  const search = DnsSearch.length > 0 ? searchLine(DnsSearch) : kept('search');
+  if (nameServer === null || (asksDirectly && Dns.length > 0)) {
+    return [
+      ...(Dns.length > 0 ? Dns.map((address) => `nameserver ${address}`) : kept('nameserver')),
+      ...search,
+      ...(DnsOptions.length > 0 ? [`options ${DnsOptions.join(' ')}`] : kept('options')),
+      '',
+    ].join('\n');
+  }
+  const options = DnsOptions.length > 0 ? DnsOptions : kept('options').flatMap((line) => line.split(/\s+/).slice(1));
+  const withDots = options.some((option) => option.startsWith('ndots:')) ? options : [...options, 'ndots:0'];
   return [
-    ...(Dns.length > 0 ? Dns.map((address) => `nameserver ${address}`) : kept('nameserver')),
-    ...(DnsSearch.length > 0 ? searchLine(DnsSearch) : kept('search')),
-    ...(DnsOptions.length > 0 ? [`options ${DnsOptions.join(' ')}`] : kept('options')),
+    `nameserver ${nameServer}`,
+    ...search,
+    `options ${withDots.join(' ')}`,
+    // As Docker writes it: the container's own servers are behind the engine's.
+    ...(Dns.length > 0 ? [`# ExtServers: [${Dns.join(' ')}]`] : []),
     '',
   ].join('\n');
 }

@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Supervisor } from '../runtime/supervisor.ts';
+import { releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import {
@@ -20,7 +21,9 @@ import { isRunning, transition } from './lifecycle.ts';
 import { removeLocked } from './remove-container.ts';
 import { restartAfterExit } from './restart-container.ts';
 import { startsWithDaemon } from './restart-policy.ts';
-import { type StartDeps, startContainer, startTicks } from './start-container.ts';
+import { repairInterfaces, restoreNetworks } from './restore-networks.ts';
+import { type StartDeps, startContainer } from './start-container.ts';
+import { startTicks } from './start-ticks.ts';
 import { nowNs, timestampOfNs } from './timestamp.ts';
 
 export type ReconcileDeps = StartDeps & Pick<ContainerDeps, 'connectSupervisor'>;
@@ -29,8 +32,8 @@ export type ReconcileDeps = StartDeps & Pick<ContainerDeps, 'connectSupervisor'>
 const RECONNECT_TIMEOUT_MS = 5000;
 
 /**
- * To be called once, before the API is served. When it resolves every record tells the truth and running containers are
- * supervised again; starting those whose restart policy wants it, and deleting files, go on in the background.
+ * To be called once, before the API is served. When it resolves every record tells the truth, running containers are
+ * supervised again, and they have their ports, names and rules; deleting files goes on in the background.
  */
 export async function reconcileContainers(
   deps: ReconcileDeps,
@@ -45,6 +48,17 @@ export async function reconcileContainers(
   await Promise.all(deps.store.list().map((record) => reconcileOne(deps, record, reconnectTimeoutMs)));
   removeOrphans(deps);
   deps.trash.empty();
+  await restoreNetworks(deps).catch((error: unknown) =>
+    deps.log.error({ err: error }, "the packet filter's rules could not be laid down again"),
+  );
+}
+
+/**
+ * To be called once the networks are there. Gives running containers what they miss of theirs, and starts those whose restart
+ * policy wants it, in the background.
+ */
+export async function resumeContainers(deps: ReconcileDeps): Promise<void> {
+  await repairInterfaces(deps);
   for (const record of deps.store.list()) startAgain(deps, record);
 }
 
@@ -102,6 +116,9 @@ async function settlesWithin(work: Promise<void>, timeoutMs: number): Promise<bo
 function settleStopped(deps: ReconcileDeps, record: ContainerRecord): void {
   killSurvivor(deps, record);
   recordMissedExit(deps, record);
+  releaseNetworks(deps, record.id).catch((error: unknown) =>
+    deps.log.error({ containerId: record.id, err: error }, "a container's networks could not be released"),
+  );
   removeStaleFiles(deps, record);
 }
 

@@ -2,6 +2,7 @@
 import { rmdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { TsdError } from '@tsd/shared/errors';
+import { releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
@@ -15,6 +16,7 @@ export type RemoveDeps = Pick<
   | 'imageReleased'
   | 'locks'
   | 'log'
+  | 'networks'
   | 'pendingAttaches'
   | 'restartTimers'
   | 'roots'
@@ -75,7 +77,10 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
   deps.restartTimers.cancel(id);
   if (record.status !== status) deps.store.update(id, { status });
   try {
-    if (!(await deps.running.cleanedUp(id))) await deps.cgroups.remove(id);
+    if (!(await deps.running.cleanedUp(id))) {
+      await deps.cgroups.remove(id);
+      await releaseNetworks(deps, id);
+    }
     const files = containerFiles(deps.roots, id);
     deps.trash.discard(files.directory);
     deps.store.delete(id);

@@ -2,15 +2,15 @@
  * Starts a container's process. The order in which things become visible, and what a daemon killed in between leaves, is
  * written down in docs/lifecycle.md.
  */
-import { chownSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { requireSound } from '../images/image.ts';
-import { processStartTicks } from '../os/process-stat.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
 import type { LayerLease } from '../runtime/layer-mounts.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import { handOver } from './attach-container.ts';
+import { attachNetworks, type LaunchNetworks, releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
@@ -20,7 +20,10 @@ import { isRunning, transition } from './lifecycle.ts';
 import { networkFiles, readHostFile } from './network-files.ts';
 import type { AttachedClient, WaitingClient } from './pending-attaches.ts';
 import { removeLocked } from './remove-container.ts';
+import { startTicks } from './start-ticks.ts';
 import { timestampOfNs } from './timestamp.ts';
+
+const SIGKILL = 9;
 
 export type StartDeps = HandleExitDeps &
   Pick<ContainerDeps, 'images' | 'layerMounts' | 'launcher' | 'planning' | 'pendingAttaches'>;
@@ -62,14 +65,24 @@ export async function startLocked(
     requireSound(image);
     lease = deps.layerMounts.acquire(image.diffIds);
     const accounts = deps.planning.readAccounts(lease.descriptors, files.upper);
-    makeStartFiles(record, files);
-    const layerCount = lease.descriptors.length;
+    const networks = attachNetworks(deps, record);
+    const { joined } = networks;
+    if (joined === null) makeStartFiles(record, files, networks);
+    else makeDirectory(files.runtimeDirectory);
+    const { descriptors } = lease;
+    const layerCount = descriptors.length;
     const { plan, warnings } = deps.planning.planLaunch(
-      containerLaunchInput(record, files, deps.planning, { layerCount, accounts }),
+      containerLaunchInput(
+        joined === null ? record : withNamesOf(record, joined),
+        joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.id)) },
+        deps.planning,
+        { layerCount, accounts },
+        { interfaces: networks.interfaces, joinedPid: joined?.pid },
+      ),
     );
     for (const warning of warnings) deps.log.warn({ containerId: id, warning }, 'the host cannot apply a setting');
     clients.push(...detachAll(deps, id, waiting));
-    const supervisor = await launch(deps, id, plan, lease.descriptors, clients);
+    const supervisor = await filtered(deps, record, networks, () => launch(deps, id, plan, descriptors, clients));
     const running = deps.store.update(id, {
       status: transition(record.status, 'start'),
       pid: supervisor.pid,
@@ -145,6 +158,9 @@ async function recordStartFailure(deps: StartDeps, record: ContainerRecord, erro
   await deps.cgroups.remove(id).catch((cause: unknown) => {
     deps.log.error({ containerId: id, err: cause }, 'the cgroups of a failed start could not be removed');
   });
+  await releaseNetworks(deps, id).catch((cause: unknown) => {
+    deps.log.error({ containerId: id, err: cause }, 'the networks of a failed start could not be released');
+  });
   const failed = deps.store.update(id, {
     // Only a restart's state does not outlive its failure.
     status: record.status === 'restarting' ? transition('restarting', 'stop-restarting') : record.status,
@@ -159,9 +175,52 @@ async function recordStartFailure(deps: StartDeps, record: ContainerRecord, erro
   if (record.hostConfig.AutoRemove && !isRunning(failed.status)) await removeLocked(deps, failed);
 }
 
-function makeStartFiles(record: ContainerRecord, files: ContainerFiles): void {
+/**
+ * Launches, and has the packet filter changed at the same time: the process does not wait for its published ports. What it
+ * may reach holds before its first instruction.
+ */
+async function filtered(
+  deps: StartDeps,
+  record: ContainerRecord,
+  { rules }: LaunchNetworks,
+  start: () => Promise<Supervisor>,
+): Promise<Supervisor> {
+  if (rules === null) return await start();
+  const set = deps.networks.firewall.setContainer(record.id, rules);
+  if (rules.egress !== null) await set;
+  const [launched, changed] = await Promise.allSettled([start(), set]);
+  if (launched.status === 'rejected') throw launched.reason;
+  if (changed.status === 'fulfilled') return launched.value;
+  await endAgain(deps, record.id, launched.value);
+  throw changed.reason;
+}
+
+/** A container that runs and may not: nothing remains of the run. */
+async function endAgain(deps: StartDeps, id: string, supervisor: Supervisor): Promise<void> {
+  await supervisor.signal(SIGKILL).catch((error: unknown) => {
+    // It may have ended already, which `exited` tells.
+    deps.log.debug({ containerId: id, err: error }, 'the process of a failed start was not killed');
+  });
+  await supervisor.exited.catch((error: unknown) =>
+    deps.log.warn({ containerId: id, err: error }, 'the supervisor of a failed start ended without a report'),
+  );
+  supervisor.disconnect();
+  rmSync(containerFiles(deps.roots, id).exitFile, { force: true });
+}
+
+/** Who shares a container's network has its names too (moby, initializeNetworking). */
+function withNamesOf(record: ContainerRecord, { config }: ContainerRecord): ContainerRecord {
+  const { Hostname, Domainname } = config;
+  return { ...record, config: { ...record.config, Hostname, Domainname } };
+}
+
+function sharedFiles({ hosts, hostname, resolvConf }: ContainerFiles) {
+  return { hosts, hostname, resolvConf };
+}
+
+function makeStartFiles(record: ContainerRecord, files: ContainerFiles, { view }: LaunchNetworks): void {
   makeDirectory(files.runtimeDirectory);
-  const texts = networkFiles(record, readHostFile);
+  const texts = networkFiles(record, view, readHostFile);
   const rootId = record.idRange ?? 0;
   for (const [path, text] of [
     [files.hosts, texts.hosts],
@@ -181,10 +240,4 @@ function makeDirectory(path: string): void {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
   }
-}
-
-/** As the record holds it; null when the process is gone already. */
-export function startTicks(pid: number): number | null {
-  const ticks = processStartTicks(pid);
-  return ticks === null ? null : Number(ticks);
 }

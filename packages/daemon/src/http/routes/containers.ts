@@ -26,6 +26,7 @@ import { restartContainer } from '../../containers/restart-container.ts';
 import { startContainer } from '../../containers/start-container.ts';
 import { stopContainer } from '../../containers/stop-container.ts';
 import { topContainer } from '../../containers/top-container.ts';
+import { compareVersions } from '../api-version.ts';
 import { queryFlag, queryInteger, queryText } from '../query-values.ts';
 import { describe, describeEmpty, type Id, IdParams, type Query, queryOf } from './container-schemas.ts';
 import { registerStreams } from './container-streams.ts';
@@ -63,7 +64,11 @@ function registerQueries(app: FastifyInstance, deps: ContainerDeps): void {
         querystring: queryOf('size'),
       }),
     },
-    async ({ params, query }) => await inspectContainer(deps, params.id, { size: queryFlag(query.size) }),
+    async ({ params, query, apiVersion }) =>
+      await inspectContainer(deps, params.id, {
+        size: queryFlag(query.size),
+        oldAliases: compareVersions(apiVersion, '1.45') < 0,
+      }),
   );
   app.get<Id & Query<'ps_args'>>(
     '/containers/:id/top',

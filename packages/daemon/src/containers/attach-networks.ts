@@ -1,0 +1,144 @@
+/** A container's networks while it runs: given at its start, taken at its end. */
+import { TsdError } from '@tsd/shared/errors';
+import type { ContainerRules } from '../networks/firewall.ts';
+import type { EndpointRecord } from '../networks/network.ts';
+import type { PlannedInterface } from '../runtime/launch-input.ts';
+import {
+  bridged,
+  containerRules,
+  defaultGateways,
+  defaultHostIps,
+  namedEndpoint,
+  networkView,
+  plannedInterface,
+} from './attached-endpoints.ts';
+import type { ContainerRecord } from './container.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import { parseLink } from './container-links.ts';
+import type { AttachedEndpoint } from './default-gateways.ts';
+import { joinedContainer } from './endpoint-request.ts';
+import { isRunning } from './lifecycle.ts';
+import { type NetworkView, NO_NETWORK } from './network-files.ts';
+import { requestedPorts } from './requested-ports.ts';
+import { startTicks } from './start-ticks.ts';
+
+export type NetworkingDeps = Pick<ContainerDeps, 'log' | 'networks' | 'store'>;
+
+/** What a launch is given of the container's networks. */
+export interface LaunchNetworks {
+  readonly interfaces: readonly PlannedInterface[];
+  /** The container whose network is shared; it runs. */
+  readonly joined: (ContainerRecord & { readonly pid: number }) | null;
+  readonly view: NetworkView;
+  /** What the packet filter has to be told; null for nothing. */
+  readonly rules: ContainerRules | null;
+}
+
+/**
+ * Takes addresses and host ports for a container that is to start, and makes its names known. `releaseNetworks` takes it all
+ * back, whether this succeeded or not.
+ *
+ * @throws TsdError `conflict` for an address or port in use and for a container that does not run but should, `not_found` for
+ *   a network that is gone, `unavailable` where the host cannot have bridges
+ */
+export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): LaunchNetworks {
+  const joined = joinedContainer(record.hostConfig.NetworkMode);
+  if (joined !== null) {
+    return { interfaces: [], joined: runningTarget(deps, record, joined), view: NO_NETWORK, rules: null };
+  }
+  checkLinksRun(deps, record);
+  const { endpoints, ports } = deps.networks.transaction(() => {
+    const attached = deps.networks.store
+      .endpointsOfContainer(record.id)
+      .map((endpoint) => withNetwork(deps, deps.networks.store.attach(record.id, endpoint.networkId)));
+    return { endpoints: attached, ports: reservePorts(deps, record, attached) };
+  });
+  for (const endpoint of bridged(endpoints)) deps.networks.directory.put(namedEndpoint(record, endpoint));
+  return {
+    interfaces: plannedInterfaces(deps, endpoints),
+    joined: null,
+    view: networkView(record, endpoints),
+    rules: containerRules(record, endpoints, ports),
+  };
+}
+
+/** Gives everything back that `attachNetworks` took. Repeatable. Resolves when the packet filter has forgotten the container. */
+export async function releaseNetworks({ networks }: Pick<NetworkingDeps, 'networks'>, id: string): Promise<void> {
+  networks.transaction(() => {
+    networks.store.release(id);
+    networks.store.putPorts(id, []);
+  });
+  networks.ports.release(id);
+  networks.directory.drop(id);
+  await networks.firewall.removeContainer(id);
+}
+
+/** The endpoints of a container that runs, as they are now. */
+export function attachedEndpoints(deps: Pick<NetworkingDeps, 'networks'>, id: string): readonly AttachedEndpoint[] {
+  return deps.networks.store.endpointsOfContainer(id).flatMap((endpoint) => {
+    const network = deps.networks.store.byId(endpoint.networkId);
+    return endpoint.attachment === null || network === undefined
+      ? []
+      : [{ endpoint, attachment: endpoint.attachment, network }];
+  });
+}
+
+/** The interfaces of a launch, with the bridges that they are to be ports of. */
+export function plannedInterfaces(
+  { networks }: Pick<NetworkingDeps, 'networks'>,
+  endpoints: readonly AttachedEndpoint[],
+): readonly PlannedInterface[] {
+  const gateways = defaultGateways(endpoints);
+  return bridged(endpoints).map((endpoint) =>
+    plannedInterface(endpoint, gateways, networks.bridges.index(endpoint.network)),
+  );
+}
+
+function withNetwork({ networks }: Pick<NetworkingDeps, 'networks'>, endpoint: EndpointRecord): AttachedEndpoint {
+  const network = networks.store.byId(endpoint.networkId);
+  const { attachment } = endpoint;
+  if (network === undefined || attachment === null) throw new Error('an endpoint was attached and is not');
+  return { endpoint, attachment, network };
+}
+
+/** Takes the host ports that the container is published on, and keeps them in the database. */
+export function reservePorts(
+  { networks }: Pick<NetworkingDeps, 'networks'>,
+  record: ContainerRecord,
+  endpoints: readonly AttachedEndpoint[],
+): ReturnType<typeof networks.ports.reserve> {
+  const gateways = defaultGateways(endpoints);
+  const requests = requestedPorts(
+    record,
+    gateways.map(({ subnet }) => subnet.family),
+    defaultHostIps(gateways),
+  );
+  if (requests.length === 0) return [];
+  const ports = networks.ports.reserve(record.id, `${record.name} (${gateways[0]?.attachment.id})`, requests);
+  networks.store.putPorts(record.id, ports);
+  return ports;
+}
+
+/** moby daemon/container_operations.go, getNetworkedContainer. */
+function runningTarget(
+  { store }: NetworkingDeps,
+  record: ContainerRecord,
+  reference: string,
+): ContainerRecord & { pid: number } {
+  const target = store.lookup(reference);
+  if (target.id === record.id) throw new TsdError('bad_parameter', 'cannot join own network');
+  if (target.status === 'restarting')
+    throw new TsdError('conflict', `container ${target.id} is restarting, wait until the container is running`);
+  // Another process may have the pid by now, even one in the host's network.
+  if (!isRunning(target.status) || target.pid === null || startTicks(target.pid) !== target.pidStartTicks)
+    throw new TsdError('conflict', `cannot join network of a non running container: ${target.id}`);
+  return { ...target, pid: target.pid };
+}
+
+function checkLinksRun({ store }: NetworkingDeps, { name, hostConfig }: ContainerRecord): void {
+  for (const link of (hostConfig.Links ?? []).map(parseLink)) {
+    const linked = store.lookup(link.container);
+    if (isRunning(linked.status)) continue;
+    throw new TsdError('conflict', `Cannot link to a non running container: /${linked.name} AS /${name}/${link.alias}`);
+  }
+}

@@ -1,0 +1,80 @@
+/** Brings containers' networks together with what is in the database, when the daemon starts. */
+import type { ContainerRules } from '../networks/firewall.ts';
+import { attachedEndpoints, type NetworkingDeps, plannedInterfaces } from './attach-networks.ts';
+import { bridged, containerRules, defaultGateways, hostInterface, namedEndpoint } from './attached-endpoints.ts';
+import type { ContainerRecord } from './container.ts';
+import type { AttachedEndpoint } from './default-gateways.ts';
+
+/**
+ * Holds the host ports of containers that run, makes their names known, and lays the packet filter down for all of them.
+ * Those that do not run have no attachments any more.
+ *
+ * @throws TsdError where the host refuses the rules
+ */
+export async function restoreNetworks(deps: NetworkingDeps): Promise<void> {
+  const { networks } = deps;
+  const rules = new Map<string, ContainerRules>();
+  const allPorts = networks.store.allPorts();
+  for (const { record, endpoints } of attachedContainers(deps)) {
+    const ports = allPorts.get(record.id) ?? [];
+    for (const { port, reason } of networks.ports.reclaim(record.id, ports)) {
+      deps.log.warn({ containerId: record.id, port, reason }, 'another process has taken a published port');
+    }
+    for (const endpoint of bridged(endpoints)) networks.directory.put(namedEndpoint(record, endpoint));
+    const own = containerRules(record, endpoints, ports);
+    if (own !== null) rules.set(record.id, own);
+  }
+  await networks.firewall.restore(networks.store.list(), rules);
+}
+
+/** Makes the interfaces of running containers again that somebody deleted, or whose bridge. The bridges are there. */
+export async function repairInterfaces(deps: NetworkingDeps): Promise<void> {
+  for (const { record, endpoints } of attachedContainers(deps)) {
+    const missing = bridged(endpoints).filter(
+      ({ attachment }) => !deps.networks.interfaces.exists(hostInterface(attachment.id)),
+    );
+    if (missing.length === 0 || record.pid === null) continue;
+    deps.log.warn({ containerId: record.id }, 'making interfaces of a running container that are gone');
+    try {
+      for (const { attachment } of missing) await deps.networks.interfaces.remove(hostInterface(attachment.id));
+      addInterfaces(deps, record.pid, endpoints, missing);
+    } catch (error) {
+      deps.log.error({ containerId: record.id, err: error }, 'the interfaces of a container could not be made again');
+    }
+  }
+}
+
+/** Adds the interfaces of some endpoints to a running container, and sets its default routes. */
+export function addInterfaces(
+  deps: Pick<NetworkingDeps, 'networks'>,
+  pid: number,
+  endpoints: readonly AttachedEndpoint[],
+  added: readonly AttachedEndpoint[],
+): void {
+  const names = new Set(added.map(({ attachment }) => hostInterface(attachment.id)));
+  for (const planned of plannedInterfaces(deps, endpoints)) {
+    if (names.has(planned.hostName)) deps.networks.interfaces.add(pid, planned);
+  }
+  setGateways(deps, pid, endpoints);
+}
+
+/** Default routes of a running container: those that follow from its endpoints. */
+export function setGateways(
+  { networks }: Pick<NetworkingDeps, 'networks'>,
+  pid: number,
+  endpoints: readonly AttachedEndpoint[],
+): void {
+  const gateways = defaultGateways(endpoints).flatMap(({ attachment, subnet }) =>
+    attachment.interface === null ? [] : [{ interface: attachment.interface, address: subnet.gateway }],
+  );
+  networks.interfaces.setGateways(pid, gateways);
+}
+
+function attachedContainers(
+  deps: NetworkingDeps,
+): readonly { readonly record: ContainerRecord; readonly endpoints: readonly AttachedEndpoint[] }[] {
+  return deps.store.list().flatMap((record) => {
+    const endpoints = attachedEndpoints(deps, record.id);
+    return endpoints.length === 0 ? [] : [{ record, endpoints }];
+  });
+}

@@ -1,0 +1,185 @@
+/** Puts the parts of networking together: for the composition root alone. */
+import { createHash } from 'node:crypto';
+import { TsdError } from '@tsd/shared/errors';
+import type { Config } from './config.ts';
+import type { ContainerNetworking } from './containers/container-networking.ts';
+import type { Log } from './containers/log.ts';
+import { timestampNow } from './containers/timestamp.ts';
+import { type AddressPool, defaultAddressPools, parseAddressPool } from './networks/address-pools.ts';
+import { createBridges, type HostBridges } from './networks/bridge.ts';
+import { createContainerInterfaces } from './networks/container-interfaces.ts';
+import { createPortReservations } from './networks/create-port-reservations.ts';
+import { createFirewall } from './networks/firewall/create-firewall.ts';
+import type { Firewall } from './networks/firewall.ts';
+import { readHostRoutes } from './networks/host-routes.ts';
+import { createNameServer } from './networks/name-server/create-name-server.ts';
+import { createNameDirectory } from './networks/name-server/name-directory.ts';
+import type { NetworkDeps } from './networks/network-deps.ts';
+import { createNetworkStore } from './networks/network-store.ts';
+import { createNetworkSysctls } from './networks/network-sysctls.ts';
+import { ensurePredefinedNetworks } from './networks/predefined-networks.ts';
+import { reconcileNetworks } from './networks/reconcile-networks.ts';
+import { openNetlink } from './os/netlink.ts';
+import type { Database } from './storage/database.ts';
+
+export interface Networking {
+  /** For the verbs of networks. */
+  readonly deps: NetworkDeps;
+  /** For the verbs of containers. */
+  readonly containers: ContainerNetworking;
+  /** Makes bridges and answers names, once the packet filter is laid down. */
+  bringUp(): Promise<void>;
+  /** Ends the daemon's part. With no container on a bridge nothing needs them any more: the host is left as it was. */
+  close(): Promise<void>;
+}
+
+interface NetworkingParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly db: Database;
+  readonly containerName: NetworkDeps['containerName'];
+}
+
+/** A host that cannot have networks gets a daemon whose containers have the host's network, or none. */
+export function createNetworking({ config, log, db, containerName }: NetworkingParts): Networking {
+  const store = createNetworkStore(db);
+  const ports = createPortReservations();
+  const directory = createNameDirectory();
+  const netlink = openNetlink();
+  const sysctls = createNetworkSysctls();
+  const firewall = guardFirewall(
+    createFirewall({ table: tableName(config), publishThroughInput: config.publishThroughInput, log }),
+    log,
+  );
+  const bridges = guardBridges(createBridges({ netlink, sysctls, log }), firewall.problem);
+  const names = createNameServer({ directory, learn: (answer) => firewall.learn(answer), log });
+  const deps: NetworkDeps = {
+    store,
+    bridges,
+    firewall,
+    names,
+    addressPools: addressPools(config),
+    hostRoutes: () => readHostRoutes(),
+    containerName,
+    log,
+  };
+  ensurePredefinedNetworks(deps, config, timestampNow());
+  return {
+    deps,
+    containers: {
+      store,
+      ports,
+      directory,
+      bridges,
+      firewall,
+      interfaces: createContainerInterfaces({ netlink, sysctls }),
+      transaction: (work) => db.transaction(work)(),
+    },
+    async bringUp() {
+      if (firewall.problem() !== null) return;
+      await reconcileNetworks(deps);
+      firewall.watch();
+    },
+    async close() {
+      await names.close();
+      const bridged = store.list().filter(({ bridgeName }) => bridgeName !== null);
+      const inUse = bridged.some(({ id }) => store.endpointsOf(id).some(({ attachment }) => attachment !== null));
+      if (inUse || firewall.problem() !== null) await firewall.close();
+      else await removeAll(bridges, firewall, bridged, log);
+      ports.close();
+      netlink.close();
+    },
+  };
+}
+
+async function removeAll(
+  bridges: HostBridges,
+  firewall: Firewall,
+  networks: readonly Parameters<HostBridges['remove']>[0][],
+  log: Log,
+): Promise<void> {
+  const removals = [
+    ...networks.map((network) => bridges.remove(network)),
+    firewall.close().then(() => firewall.cleanUp()),
+  ];
+  for (const removal of await Promise.allSettled(removals)) {
+    if (removal.status === 'rejected') log.error({ err: removal.reason }, 'the networks could not be taken down');
+  }
+}
+
+interface GuardedFirewall extends Firewall {
+  /** Why there are no rules; null where there are. */
+  problem(): string | null;
+}
+
+/** Without its rules no bridge may carry anything: what does not lay them down at the start keeps networks from being used. */
+function guardFirewall(firewall: Firewall, log: Log): GuardedFirewall {
+  let problem: string | null = null;
+  return {
+    ...firewall,
+    problem: () => problem,
+    async restore(networks, containers) {
+      try {
+        await firewall.restore(networks, containers);
+      } catch (error) {
+        problem = problemText(error);
+        log.warn({ err: error }, `containers have no networks but host and none: ${problem}`);
+      }
+    },
+    setNetwork: async (network) => {
+      if (problem !== null) throw unavailable(problem);
+      await firewall.setNetwork(network);
+    },
+    removeNetwork: async (id) => {
+      if (problem === null) await firewall.removeNetwork(id);
+    },
+    removeContainer: async (id) => {
+      if (problem === null) await firewall.removeContainer(id);
+    },
+  };
+}
+
+function problemText(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error);
+  if (/EPERM|Operation not permitted/.test(text))
+    return `the daemon may not change the packet filter (${text}): it needs CAP_NET_ADMIN`;
+  return text;
+}
+
+function guardBridges(bridges: HostBridges, problem: () => string | null): HostBridges {
+  const check = (): void => {
+    const reason = problem();
+    if (reason !== null) throw unavailable(reason);
+  };
+  return {
+    ...bridges,
+    ensure(network) {
+      check();
+      bridges.ensure(network);
+    },
+    index(network) {
+      check();
+      return bridges.index(network);
+    },
+  };
+}
+
+function unavailable(problem: string): TsdError {
+  return new TsdError(
+    'unavailable',
+    `this host cannot have container networks: ${problem}; --network host and --network none work`,
+  );
+}
+
+/** Those of the settings; a family that they leave out has the default ones. */
+function addressPools({ defaultAddressPools: given, dataRoot }: Config): readonly AddressPool[] {
+  const pools = given.map(parseAddressPool);
+  const families = new Set(pools.map(({ base }) => base.family));
+  return [...pools, ...defaultAddressPools(dataRoot).filter(({ base }) => !families.has(base.family))];
+}
+
+/** Each data root has a table of its own. */
+function tableName({ dataRoot }: Config): string {
+  if (dataRoot === '/var/lib/tsd') return 'tsd';
+  return `tsd_${createHash('sha256').update(dataRoot).digest('hex').slice(0, 8)}`;
+}

@@ -1,0 +1,326 @@
+import { readFileSync } from 'node:fs';
+import { EGRESS_ALLOW_ANNOTATION } from '@tsd/shared/egress';
+import { NO_FILTERS } from '@tsd/shared/filters';
+import t from 'tap';
+import { connectContainer, disconnectContainer } from '../src/containers/connect-container.ts';
+import type { ContainerDeps } from '../src/containers/container-deps.ts';
+import { containerFiles } from '../src/containers/container-paths.ts';
+import { createContainer } from '../src/containers/create-container.ts';
+import { inspectContainer } from '../src/containers/inspect-container.ts';
+import { listContainers } from '../src/containers/list-containers.ts';
+import { removeContainer } from '../src/containers/remove-container.ts';
+import { renameContainer } from '../src/containers/rename-container.ts';
+import { startContainer } from '../src/containers/start-container.ts';
+import { stopContainer } from '../src/containers/stop-container.ts';
+import type { NetworkRecord } from '../src/networks/network.ts';
+import { createWorld, until, type World } from './container-fakes.ts';
+import { idOf, networkRecord } from './network-fixture.ts';
+
+interface Setting {
+  readonly world: World;
+  readonly deps: ContainerDeps;
+  /** Creates and starts a container; returns its id. */
+  run(name: string, host?: object, more?: object): Promise<string>;
+  network(changes: Partial<NetworkRecord> & { readonly name: string; readonly digit: string }): NetworkRecord;
+}
+
+async function setUp(test: { teardown(work: () => void): void }): Promise<Setting> {
+  const world = createWorld();
+  test.teardown(() => world.close());
+  const deps = await world.daemon();
+  return {
+    world,
+    deps,
+    async run(name, HostConfig = {}, more = {}) {
+      const { Id } = createContainer(deps, { Image: 'busybox', HostConfig, ...more }, { name });
+      await startContainer(deps, name);
+      return Id;
+    },
+    network({ digit, ...changes }) {
+      const subnet = { family: 4, subnet: `10.${digit}.0.0/24`, gateway: `10.${digit}.0.1`, ipRange: null } as const;
+      const record = networkRecord({
+        id: idOf(digit),
+        bridgeName: `tsd-${digit}`,
+        subnets: [{ ...subnet, auxiliaryAddresses: {} }],
+        ...changes,
+      });
+      deps.networks.store.insert(record);
+      return record;
+    },
+  };
+}
+
+const inspect = (deps: ContainerDeps, name: string) => inspectContainer(deps, name, { size: false });
+
+t.test('the default network: an interface in the launch, an address while it runs', async (t) => {
+  const { world, deps, run } = await setUp(t);
+  const id = await run('web');
+  const { input } = world.lastProcess();
+  const { attachment } = deps.networks.store.endpointsOfContainer(id)[0] ?? {};
+  t.match(input.networks, [
+    {
+      hostName: `tsdv${attachment?.id.slice(0, 11)}`,
+      bridgeIndex: 7,
+      name: 'eth0',
+      mtu: 1500,
+      addresses: ['172.17.0.2/16'],
+      gateways: ['172.17.0.1'],
+      isolated: false,
+    },
+  ]);
+  t.equal(world.network.rules.size, 0, 'the packet filter is not told');
+  t.match((await inspect(deps, 'web')).NetworkSettings, {
+    IPAddress: '172.17.0.2',
+    Gateway: '172.17.0.1',
+    IPPrefixLen: 16,
+    MacAddress: /^02:42/,
+    Networks: { bridge: { IPAddress: '172.17.0.2', EndpointID: attachment?.id, DNSNames: null } },
+  });
+  const files = containerFiles(deps.roots, id);
+  t.match(readFileSync(files.hosts, 'utf8'), `172.17.0.2\t${id.slice(0, 12)}\n`);
+  t.match(readFileSync(files.resolvConf, 'utf8'), /^nameserver 172\.17\.0\.1\n(.*\n)*options .*ndots/);
+  world.lastProcess().exit(0);
+  await until(() => deps.networks.store.endpointsOfContainer(id)[0]?.attachment === null, 'the address is given back');
+  const stopped = (await inspect(deps, 'web')).NetworkSettings;
+  t.match(stopped, {
+    IPAddress: '',
+    SandboxKey: '',
+    Ports: {},
+    Networks: { bridge: { IPAddress: '', EndpointID: '' } },
+  });
+});
+
+t.test('published ports: reserved, translated, shown, given back', async (t) => {
+  const { world, deps, run } = await setUp(t);
+  const PortBindings = { '80/tcp': [{ HostPort: '8080' }], '53/udp': [{ HostIp: '127.0.0.1' }] };
+  const id = await run('web', { PortBindings }, { ExposedPorts: { '443/tcp': {} } });
+  t.match(world.network.rules.get(id), {
+    egress: null,
+    ports: [
+      { hostIp: '127.0.0.1', hostPort: 49153, containerPort: 53, protocol: 'udp', containerIp: '172.17.0.2' },
+      { hostIp: '0.0.0.0', hostPort: 8080, containerPort: 80, protocol: 'tcp', containerIp: '172.17.0.2' },
+    ],
+  });
+  t.match((await inspect(deps, 'web')).NetworkSettings.Ports, {
+    '53/udp': [{ HostIp: '127.0.0.1', HostPort: '49153' }],
+    '80/tcp': [{ HostIp: '0.0.0.0', HostPort: '8080' }],
+    '443/tcp': null,
+  });
+  const [listed] = await listContainers(deps, { all: false, limit: 0, size: false, filters: NO_FILTERS });
+  t.same(listed?.Ports, [
+    { IP: '127.0.0.1', PrivatePort: 53, Type: 'udp', PublicPort: 49153 },
+    { IP: '0.0.0.0', PrivatePort: 80, Type: 'tcp', PublicPort: 8080 },
+    { PrivatePort: 443, Type: 'tcp' },
+  ]);
+  createContainer(deps, { Image: 'busybox', HostConfig: { PortBindings } }, { name: 'other' });
+  await t.rejects(startContainer(deps, 'other'), { code: 'conflict', message: /endpoint other \([0-9a-f]{64}\)/ });
+  t.match((await inspect(deps, 'other')).NetworkSettings.Networks['bridge'], { EndpointID: '' });
+  await stopContainer(deps, 'web', {});
+  await until(() => !world.network.rules.has(id), 'the rules are gone');
+  t.same([...world.network.held.keys()], []);
+  t.equal(await startContainer(deps, 'other'), true, 'the port is free again');
+});
+
+t.test('a start that fails gives everything back', async (t) => {
+  const { world, deps } = await setUp(t);
+  const HostConfig = { PortBindings: { '80/tcp': [{ HostPort: '8080' }] } };
+  const { Id } = createContainer(deps, { Image: 'busybox', HostConfig }, { name: 'web' });
+  const isFree = () =>
+    world.network.held.size === 0 &&
+    world.network.rules.size === 0 &&
+    deps.networks.store.portsOf(Id).length === 0 &&
+    deps.networks.store.endpointsOfContainer(Id)[0]?.attachment === null;
+  world.failNextLaunch = new Error('no launcher');
+  await t.rejects(startContainer(deps, 'web'), { message: 'no launcher' });
+  t.ok(isFree(), 'the launch failed');
+  world.network.failNextRules = new Error('no rules');
+  await t.rejects(startContainer(deps, 'web'), { message: 'no rules' });
+  t.ok(isFree(), 'the rules failed');
+  t.same(world.lastProcess().signals, [9], 'what ran without its ports is ended');
+  t.equal(deps.store.lookup('web').status, 'created');
+  await startContainer(deps, 'web');
+  t.equal(world.network.rules.size, 1);
+});
+
+t.test('rules for what a container may reach hold before it begins', async (t) => {
+  const { world, deps, run } = await setUp(t);
+  world.network.failNextRules = new Error('no rules');
+  const Annotations = { [EGRESS_ALLOW_ANNOTATION]: 'example.org:443' };
+  await t.rejects(run('web', { Annotations }), { message: 'no rules' });
+  t.equal(world.processes.length, 0);
+  await startContainer(deps, 'web');
+  const { id } = deps.store.lookup('web');
+  t.match(world.network.rules.get(id), {
+    egress: { allow: ['example.org:443'], sources: [{ bridgeName: 'tsd0', addresses: [/^172\.17\.0\./] }] },
+  });
+  t.throws(
+    () => createContainer(deps, { Image: 'busybox', HostConfig: { Annotations: { [EGRESS_ALLOW_ANNOTATION]: '!' } } }),
+    {
+      code: 'bad_parameter',
+    },
+  );
+});
+
+t.test('several networks: names, gateways, files; connecting and disconnecting while it runs', async (t) => {
+  const { world, deps, run, network } = await setUp(t);
+  const front = network({ name: 'front', digit: '3' });
+  const back = network({ name: 'back', digit: '4', internal: true });
+  const id = await run(
+    'web',
+    { NetworkMode: 'front', PortBindings: { '80/tcp': [{ HostPort: '8080' }] } },
+    { NetworkingConfig: { EndpointsConfig: { front: { Aliases: ['www'] }, back: null } } },
+  );
+  const { pid, input } = world.lastProcess();
+  t.match(input.networks, [
+    { name: 'eth0', addresses: ['10.3.0.2/24'], gateways: ['10.3.0.1'] },
+    { name: 'eth1', addresses: ['10.4.0.2/24'], gateways: [] },
+  ]);
+  const asked = await run('asker', { NetworkMode: 'front' });
+  const sees = (name: string) => world.network.directory.scopeOf(front.id, '10.3.0.3')?.addresses(name) ?? null;
+  t.same(sees('www'), ['10.3.0.2']);
+  renameContainer(deps, 'web', 'site');
+  t.same([sees('web'), sees('site')], [null, ['10.3.0.2']]);
+
+  await disconnectContainer(deps, 'site', 'front');
+  t.same(sees('www'), null);
+  t.equal(world.network.removed.length, 1);
+  t.same(world.network.gateways.get(pid), [], 'an internal network leads nowhere');
+  t.notOk(world.network.rules.has(id), 'nothing is published there');
+  const files = containerFiles(deps.roots, id);
+  t.notMatch(readFileSync(files.hosts, 'utf8'), '10.3.0.2');
+  t.match(readFileSync(files.resolvConf, 'utf8'), /^nameserver 10\.4\.0\.1\n/);
+  await t.rejects(disconnectContainer(deps, 'site', 'front'), {
+    code: 'conflict',
+    message: /is not connected to the network front/,
+  });
+
+  await connectContainer(deps, 'site', front, { IPAMConfig: { IPv4Address: '10.3.0.77' }, Aliases: ['shop'] });
+  t.match([...world.network.added.values()], [{ pid, planned: { name: 'eth0', addresses: ['10.3.0.77/24'] } }]);
+  t.same(world.network.gateways.get(pid), [{ interface: 'eth0', address: '10.3.0.1' }]);
+  t.match(world.network.rules.get(id), { ports: [{ hostPort: 8080, containerIp: '10.3.0.77' }] });
+  t.same(sees('shop'), ['10.3.0.77']);
+  t.match(readFileSync(files.hosts, 'utf8'), `10.3.0.77\t${id.slice(0, 12)}\n`);
+  await t.rejects(connectContainer(deps, 'site', front, {}), {
+    code: 'forbidden',
+    message: /already exists in network front/,
+  });
+
+  world.network.failNextRules = new Error('no rules');
+  const third = network({ name: 'third', digit: '5' });
+  await t.rejects(connectContainer(deps, 'asker', third, {}), { message: 'no rules' });
+  t.same(deps.networks.store.endpointsOf(third.id), [], 'a connection that failed leaves nothing');
+  await stopContainer(deps, 'asker', {});
+  await connectContainer(deps, asked, back, {});
+  await startContainer(deps, 'asker');
+  t.match(world.lastProcess().input.networks, [{ name: 'eth0' }, { name: 'eth1', addresses: ['10.4.0.3/24'] }]);
+});
+
+t.test("another container's network is shared while it runs", async (t) => {
+  const { world, deps, run } = await setUp(t);
+  const id = await run('web', {}, { Hostname: 'shop' });
+  const { pid } = world.lastProcess();
+  await run('sidecar', { NetworkMode: 'container:web' });
+  const { input } = world.lastProcess();
+  t.match(input, { networks: [], joinedNetworkPid: pid, config: { Hostname: 'shop' } });
+  t.equal(input.paths.hosts, containerFiles(deps.roots, id).hosts);
+  t.match(await inspect(deps, 'sidecar'), {
+    HostConfig: { NetworkMode: `container:${id}` },
+    NetworkSettings: { Networks: {}, Ports: {} },
+  });
+  const create = (body: object) => () => createContainer(deps, { Image: 'busybox', ...body });
+  const HostConfig = { NetworkMode: 'container:web' };
+  t.throws(create({ HostConfig, Hostname: 'x' }), { message: 'conflicting options: hostname and the network mode' });
+  t.throws(create({ HostConfig: { ...HostConfig, PublishAllPorts: true } }), { message: /port publishing/ });
+  await t.rejects(connectContainer(deps, 'sidecar', deps.networks.store.lookup('bridge'), {}), { code: 'conflict' });
+  await stopContainer(deps, 'web', {});
+  await stopContainer(deps, 'sidecar', {});
+  await t.rejects(startContainer(deps, 'sidecar'), {
+    message: `cannot join network of a non running container: ${id}`,
+  });
+});
+
+t.test('links are names that one container sees', async (t) => {
+  const { world, deps, run } = await setUp(t);
+  await run('db');
+  await run('web', { Links: ['db:database'] });
+  const { store, directory } = { store: deps.networks.store, directory: world.network.directory };
+  const scope = directory.scopeOf(store.lookup('bridge').id, '172.17.0.3');
+  t.same(scope?.addresses('database'), ['172.17.0.2']);
+  await stopContainer(deps, 'db', {});
+  createContainer(deps, { Image: 'busybox', HostConfig: { Links: ['db'] } }, { name: 'late' });
+  await t.rejects(startContainer(deps, 'late'), { message: 'Cannot link to a non running container: /db AS /late/db' });
+});
+
+t.test('running containers keep addresses, ports, names and rules through a kill -9', async (t) => {
+  const { world, run } = await setUp(t);
+  const id = await run('web', { PortBindings: { '80/tcp': [{ HostPort: '8080' }], '81/tcp': [{ HostPort: '8081' }] } });
+  const { pid } = world.lastProcess();
+  const stopped = await run('stopped', { PortBindings: { '80/tcp': [{ HostPort: '9090' }] } });
+  world.kill();
+  world.lastProcess().exit(0);
+  world.network.rules.clear();
+  world.network.taken.add(8081);
+  const endpoints = world.network.lost;
+  const second = await world.daemon();
+  const [endpoint] = second.networks.store.endpointsOfContainer(id);
+  t.equal(endpoint?.attachment?.ipv4, '172.17.0.2');
+  t.match(world.network.rules.get(id)?.ports, [{ hostPort: 8080 }, { hostPort: 8081 }]);
+  t.same([...world.network.held.keys()], [id]);
+  t.ok(world.log.some(({ message }) => message === 'another process has taken a published port'));
+  const scope = world.network.directory.scopeOf(second.networks.store.lookup('bridge').id, '172.17.0.2');
+  t.equal(scope?.containerId, id, 'the name server knows it');
+  t.equal(second.networks.store.endpointsOfContainer(stopped)[0]?.attachment, null);
+  t.same(second.networks.store.portsOf(stopped), []);
+  t.equal(world.network.added.size, 0, 'its interface is there');
+
+  endpoints.add(`tsdv${endpoint?.attachment?.id.slice(0, 11)}`);
+  await world.daemon();
+  t.match([...world.network.added.values()], [{ pid, planned: { name: 'eth0', addresses: ['172.17.0.2/16'] } }]);
+  t.same(world.network.gateways.get(pid), [{ interface: 'eth0', address: '172.17.0.1' }]);
+});
+
+t.test('killed between the attachment and the launch: the address is free again', async (t) => {
+  const { world, deps } = await setUp(t);
+  const { Id } = createContainer(deps, { Image: 'busybox' }, { name: 'web' });
+  const { id: networkId } = deps.networks.store.lookup('bridge');
+  deps.networks.store.attach(Id, networkId);
+  deps.networks.store.putPorts(Id, [{ containerPort: 80, protocol: 'tcp', hostIp: '0.0.0.0', hostPort: 8080 }]);
+  const second = await world.daemon();
+  t.equal(second.networks.store.endpoint(Id, networkId)?.attachment, null);
+  t.same(second.networks.store.portsOf(Id), []);
+  await removeContainer(second, 'web', { force: false });
+  t.same(second.networks.store.endpointsOf(networkId), []);
+});
+
+t.test('what cannot be joined together is refused', async (t) => {
+  const { deps, network } = await setUp(t);
+  network({ name: 'front', digit: '3' });
+  const create =
+    (NetworkMode: string, EndpointsConfig: object, more: object = {}) =>
+    () =>
+      createContainer(deps, {
+        Image: 'busybox',
+        HostConfig: { NetworkMode },
+        NetworkingConfig: { EndpointsConfig: EndpointsConfig as Record<string, null> },
+        ...more,
+      });
+  t.throws(create('none', { front: {} }), { message: /one of the networks in private \(none\) mode/ });
+  t.throws(create('host', { front: {} }), { message: /cannot be connected to any other network/ });
+  t.throws(create('bridge', { bridge: { IPAMConfig: { IPv4Address: '172.17.0.9' } } }), {
+    message: /user defined networks only/,
+  });
+  t.throws(create('front', { front: { IPAMConfig: { IPv4Address: '10.9.0.9' } } }), {
+    message: /no configured subnet/,
+  });
+  t.throws(create('front', { front: { MacAddress: '02:42:00:00:00:01' } }, { MacAddress: '02:42:00:00:00:02' }), {
+    message: /must match the endpoint-specific MAC/,
+  });
+  t.throws(create('front', {}, { HostConfig: { PortBindings: { '80/tcp': [{ HostPort: '70000' }] } } }), {
+    message: /invalid port specification: "70000"/,
+  });
+  t.same(deps.store.list(), [], 'nothing is left');
+  createContainer(deps, { Image: 'busybox', HostConfig: { NetworkMode: 'none' } }, { name: 'alone' });
+  await t.rejects(connectContainer(deps, 'alone', deps.networks.store.lookup('front'), {}), {
+    message: /private \(none\)/,
+  });
+});
