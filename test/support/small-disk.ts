@@ -55,6 +55,8 @@ export function makeSmallDisk(sizeBytes: number): SmallDisk {
     path,
     freeBytes,
     fill(leaveBytes) {
+      // ext4 gives deleted blocks back when its journal commits: all that are to come must be here before they are counted.
+      execFileSync('sync', ['--file-system', path]);
       const descriptor = openSync(ballast, 'a');
       const piece = Buffer.alloc(64 * 1024);
       try {
