@@ -1,0 +1,223 @@
+/**
+ * The frame of the daemon's table: chains by hook, and the sets and maps that networks and containers put their elements
+ * into. So a packet passes a few hash lookups however many networks and ports there are. Pure; docs/networks.md explains it.
+ */
+
+export interface FrameOptions {
+  /** New connections to published ports have to pass the host's own INPUT chains first. */
+  readonly publishThroughInput: boolean;
+}
+
+export interface FrameChain {
+  /** Where packets enter it; null for a chain that others lead to. */
+  readonly hook: string | null;
+  readonly rules: readonly string[];
+}
+
+export interface TableFrame {
+  /** By name, with what stands between the braces: `map` where it holds data. */
+  readonly sets: ReadonlyMap<string, { readonly kind: 'set' | 'map'; readonly body: string }>;
+  readonly chains: ReadonlyMap<string, FrameChain>;
+}
+
+/** How long the host's INPUT chains are not asked again about a client of a published port. */
+const ADMISSION_SECONDS = 60;
+const MAX_ADMISSIONS = 65_536;
+const REFUSAL_HOURS = 1;
+const MAX_REFUSALS = 2048;
+/** Between the tracking of connections (-200) and the translation of addresses (-100): destinations are still what containers meant. */
+const EGRESS_PRIORITY = -150;
+/** `dstnat`, a name that nft knows at the hook prerouting only. */
+const TRANSLATION_PRIORITY = -100;
+/** After every filter of the host. */
+const LAST_PRIORITY = 300;
+
+export function tableFrame(options: FrameOptions): TableFrame {
+  return {
+    sets: new Map([...plainSets(), ...familySets(4, options), ...familySets(6, options)]),
+    chains: new Map([...translation(options), ...forwarding(), ...egress()]),
+  };
+}
+
+/** Commands that lay the empty frame down, in the place of one that may be there: in one transaction there is no gap. */
+export function layFrame(table: string, { sets, chains }: TableFrame): string {
+  return [
+    `add table inet ${table}`,
+    `delete table inet ${table}`,
+    `table inet ${table} {`,
+    ...[...sets].map(([name, { kind, body }]) => `${kind} ${name} { ${body} }`),
+    ...[...chains].flatMap(([name, { hook, rules }]) => [
+      `chain ${name} {`,
+      ...(hook === null ? [] : [`type ${hook}; policy accept;`]),
+      ...rules,
+      '}',
+    ]),
+    '}',
+  ].join('\n');
+}
+
+type NamedSet = [name: string, set: { kind: 'set' | 'map'; body: string }];
+type NamedChain = [name: string, chain: FrameChain];
+
+const set = (name: string, body: string): NamedSet => [name, { kind: 'set', body }];
+const map = (name: string, body: string): NamedSet => [name, { kind: 'map', body }];
+const chain = (name: string, rules: readonly string[]): NamedChain => [name, { hook: null, rules }];
+const hooked = (name: string, hook: string, rules: readonly string[]): NamedChain => [name, { hook, rules }];
+
+function plainSets(): NamedSet[] {
+  return [
+    // The daemon's bridges, and those of them that lead nowhere.
+    set('bridges', 'type ifname;'),
+    set('internal_bridges', 'type ifname;'),
+    // What goes from a bridge to itself, and what goes from it to anywhere else.
+    map('within', 'type ifname . ifname : verdict;'),
+    map('leaving', 'type ifname : verdict;'),
+    map('egress_networks', 'type ifname : verdict;'),
+  ];
+}
+
+function familySets(family: 4 | 6, { publishThroughInput }: FrameOptions): NamedSet[] {
+  const address = `ipv${family}_addr`;
+  const dynamic = (size: number, timeout: string) => `flags dynamic,timeout; size ${size}; timeout ${timeout};`;
+  const refused = `${dynamic(MAX_REFUSALS, `${REFUSAL_HOURS}h`)} counter;`;
+  return [
+    // The networks' subnets, with their bridges; and those whose addresses nobody outside may see.
+    set(`subnets${family}`, `type ifname . ${address}; flags interval;`),
+    set(`masqueraded${family}`, `type ${address}; flags interval;`),
+    // Published on one address of the host, and on all of them.
+    map(`ports${family}`, `type ${address} . inet_proto . inet_service : ${address} . inet_service;`),
+    map(`any_ports${family}`, `type inet_proto . inet_service : ${address} . inet_service;`),
+    // Bridges' addresses whose port 53 is somebody else's: the name server's port.
+    map(`names${family}`, `type ${address} : inet_service;`),
+    map(`egress_containers${family}`, `type ifname . ${address} : verdict;`),
+    set(`refused${family}`, `type ifname . ${address} . ${address} . inet_proto . inet_service; ${refused}`),
+    set(`refused_other${family}`, `type ifname . ${address} . ${address} . inet_proto; ${refused}`),
+    ...(publishThroughInput
+      ? [
+          set(
+            `admitted${family}`,
+            `type ${address} . inet_proto . ${address} . inet_service; ${dynamic(MAX_ADMISSIONS, `${ADMISSION_SECONDS}s`)}`,
+          ),
+        ]
+      : []),
+  ];
+}
+
+function translation({ publishThroughInput }: FrameOptions): NamedChain[] {
+  return [
+    // Bridges route 127/8 (for published ports on the host's 127.0.0.1); their containers have no business there.
+    hooked('loopback_only', 'filter hook prerouting priority raw', [
+      'iifname @bridges ip daddr 127.0.0.0/8 drop',
+      'iifname @bridges ip saddr 127.0.0.0/8 drop',
+    ]),
+    chain('translate', [
+      'dnat ip to ip daddr . meta l4proto . th dport map @ports4',
+      'dnat ip to meta l4proto . th dport map @any_ports4',
+      'dnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6',
+      'dnat ip6 to meta l4proto . th dport map @any_ports6',
+    ]),
+    hooked('prerouting', 'nat hook prerouting priority dstnat', [
+      // What is published on 127.0.0.1 is for the host alone, which never comes this way: a neighbour who sends there
+      // must not be translated before the kernel has a chance to drop it.
+      'ip daddr 127.0.0.0/8 return',
+      'meta l4proto { tcp, udp } th dport 53 redirect to :ip daddr map @names4',
+      'meta l4proto { tcp, udp } th dport 53 redirect to :ip6 daddr map @names6',
+      ...(publishThroughInput
+        ? [
+            'ip saddr . meta l4proto . ip daddr . th dport @admitted4 jump translate',
+            'ip6 saddr . meta l4proto . ip6 daddr . th dport @admitted6 jump translate',
+          ]
+        : ['fib daddr type local jump translate']),
+    ]),
+    hooked('output', `nat hook output priority ${TRANSLATION_PRIORITY}`, [
+      // The kernel routes no answer back to ::1. Refused at once there, who asked for «localhost» goes on with 127.0.0.1.
+      'ip6 daddr ::1 return',
+      'fib daddr type local jump translate',
+    ]),
+    ...(publishThroughInput ? [admission()] : []),
+    hooked('postrouting', 'nat hook postrouting priority srcnat', [
+      // Back into the network that it came from, by way of a published port: answers must come this way too.
+      'oifname . ip saddr @subnets4 ct status dnat masquerade',
+      'oifname . ip6 saddr @subnets6 ct status dnat masquerade',
+      'oifname . ip saddr @subnets4 return',
+      'oifname . ip6 saddr @subnets6 return',
+      'ip saddr @masqueraded4 masquerade',
+      'ip6 saddr @masqueraded6 masquerade',
+      'oifname @bridges ip saddr 127.0.0.0/8 masquerade',
+    ]),
+  ];
+}
+
+/**
+ * A packet for a published port that all of the host's INPUT chains let through: its sender is remembered and the packet
+ * dropped, and its repetition, being the first of a connection again, is translated.
+ */
+function admission(): NamedChain {
+  const remember = (family: number, ip: string, ports: string) =>
+    `ct state new ${ports} add @admitted${family} { ${ip} saddr . meta l4proto . ${ip} daddr . th dport } drop`;
+  return hooked('admission', `filter hook input priority ${LAST_PRIORITY}`, [
+    remember(4, 'ip', 'ip daddr . meta l4proto . th dport @ports4'),
+    remember(4, 'ip', 'meta nfproto ipv4 meta l4proto . th dport @any_ports4'),
+    remember(6, 'ip6', 'ip6 daddr . meta l4proto . th dport @ports6'),
+    remember(6, 'ip6', 'meta nfproto ipv6 meta l4proto . th dport @any_ports6'),
+  ]);
+}
+
+function forwarding(): NamedChain[] {
+  const answersAndPublished = ['ct state established,related accept', 'ct status dnat accept'];
+  return [
+    // Containers that may not talk to each other (enable_icc=false) still may through published ports.
+    chain('closed_within', [...answersAndPublished, 'counter drop']),
+    chain('leave', [
+      'oifname @internal_bridges drop',
+      ...answersAndPublished,
+      'oifname @bridges counter drop',
+      // It would leave with the container's own address.
+      'ct state invalid drop',
+      'accept',
+    ]),
+    chain('enter', ['oifname @internal_bridges drop', ...answersAndPublished, 'counter drop']),
+    hooked('forward', 'filter hook forward priority filter', [
+      'iifname . oifname vmap @within',
+      'iifname vmap @leaving',
+      'oifname @bridges goto enter',
+    ]),
+    // Containers of an internal network reach their gateway, and nothing else of the host.
+    hooked('input', 'filter hook input priority filter', [
+      'iifname @internal_bridges fib daddr . iif type != { local, broadcast, multicast } drop',
+    ]),
+  ];
+}
+
+function egress(): NamedChain[] {
+  const withPorts = 'meta l4proto { tcp, udp, sctp }';
+  const withoutPorts = 'meta l4proto != { tcp, udp, sctp }';
+  return [
+    // What no policy is asked about: the network itself, its name server, and what makes IPv6 work.
+    chain('egress_exempt', [
+      'fib daddr . iif type local meta l4proto { tcp, udp } th dport 53 accept',
+      'fib daddr . iif type local meta l4proto { icmp, ipv6-icmp } accept',
+      'fib daddr type { broadcast, multicast } accept',
+      'ip6 daddr fe80::/10 accept',
+      'fib daddr type local return',
+      'iifname . ip daddr @subnets4 accept',
+      'iifname . ip6 daddr @subnets6 accept',
+    ]),
+    chain('egress_refuse', [
+      `${withPorts} update @refused4 { iifname . ip saddr . ip daddr . meta l4proto . th dport }`,
+      `${withPorts} update @refused6 { iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport }`,
+      `${withoutPorts} update @refused_other4 { iifname . ip saddr . ip daddr . meta l4proto }`,
+      `${withoutPorts} update @refused_other6 { iifname . ip6 saddr . ip6 daddr . meta l4proto }`,
+      'meta l4proto tcp reject with tcp reset',
+      'reject with icmpx admin-prohibited',
+    ]),
+    chain('egress_check', [
+      'iifname . ip saddr vmap @egress_containers4',
+      'iifname . ip6 saddr vmap @egress_containers6',
+      'iifname vmap @egress_networks',
+    ]),
+    hooked('egress', `filter hook prerouting priority ${EGRESS_PRIORITY}`, [
+      'iifname @bridges ct state != { established, related } jump egress_check',
+    ]),
+  ];
+}
