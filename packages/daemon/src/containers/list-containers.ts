@@ -31,12 +31,13 @@ export async function listContainers(deps: ListDeps, options: ListOptions): Prom
   const everyStatus = options.all || options.limit > 0 || choosesStatus;
   const nowMs = Date.now();
   const shownImage = imageNames(deps);
+  const shownNetworks = networksAndPorts(deps);
   const summaries: ContainerSummary[] = [];
   for (const record of deps.store.list()) {
     if (!everyStatus && !isListedByDefault(record)) continue;
     if (!matches(record)) continue;
     const size = options.size ? await containerSize(deps, record) : {};
-    summaries.push({ ...summary(deps, record, shownImage(record), nowMs), ...size });
+    summaries.push({ ...summary(record, shownImage(record), nowMs), ...shownNetworks(record), ...size });
     if (options.limit > 0 && summaries.length === options.limit) break;
   }
   return summaries;
@@ -47,7 +48,9 @@ function isListedByDefault({ status }: ContainerRecord): boolean {
   return status === 'running' || status === 'paused' || status === 'restarting';
 }
 
-function summary(deps: ListDeps, record: ContainerRecord, image: string, nowMs: number): ContainerSummary {
+type OwnSummary = Omit<ContainerSummary, 'NetworkSettings' | 'Ports'>;
+
+function summary(record: ContainerRecord, image: string, nowMs: number): OwnSummary {
   return {
     Id: record.id,
     Names: [`/${record.name}`],
@@ -55,7 +58,6 @@ function summary(deps: ListDeps, record: ContainerRecord, image: string, nowMs: 
     ImageID: record.imageId,
     Command: commandText(record),
     Created: Number(nsOfTimestamp(record.createdAt) / 1_000_000_000n),
-    Ports: listedPorts(deps, record),
     Labels: { ...record.config.Labels },
     State: record.status,
     Status: statusText(record, nowMs),
@@ -63,7 +65,6 @@ function summary(deps: ListDeps, record: ContainerRecord, image: string, nowMs: 
       NetworkMode: record.hostConfig.NetworkMode,
       ...(record.hostConfig.Annotations ? { Annotations: { ...record.hostConfig.Annotations } } : {}),
     },
-    NetworkSettings: { Networks: containerNetworks(deps, record) },
     Mounts: mountPoints(record),
   };
 }
@@ -94,6 +95,18 @@ export function statusText(record: ContainerRecord, nowMs: number): string {
     case 'exited':
       return `Exited (${record.exitCode}) ${formatAgo(since(record.finishedAt), nowMs)}`;
   }
+}
+
+/** Read once for the whole list. */
+function networksAndPorts(
+  deps: ListDeps,
+): (record: ContainerRecord) => Pick<ContainerSummary, 'NetworkSettings' | 'Ports'> {
+  const endpoints = deps.networks.store.allEndpoints();
+  const ports = deps.networks.store.allPorts();
+  return (record) => ({
+    Ports: listedPorts(record, ports.get(record.id) ?? []),
+    NetworkSettings: { Networks: containerNetworks(deps, record, endpoints.get(record.id) ?? []) },
+  });
 }
 
 /** The name that the user gave the image, or its id where the name means another image by now. */

@@ -62,18 +62,22 @@ export function networkSettings(
 export function containerNetworks(
   { networks: { store } }: SettingsDeps,
   record: ContainerRecord,
+  endpoints: readonly EndpointRecord[] = store.endpointsOfContainer(record.id),
 ): Record<string, EndpointSettings> {
   return Object.fromEntries(
-    store
-      .endpointsOfContainer(record.id)
-      .map((endpoint) => [endpoint.networkName, endpointSettings(record, endpoint, store.byId(endpoint.networkId))]),
+    endpoints.map((endpoint) => [
+      endpoint.networkName,
+      endpointSettings(record, endpoint, store.byId(endpoint.networkId)),
+    ]),
   );
 }
 
 /** `Ports` of a container in a list: those that it says it has, with what they are published on. */
-export function listedPorts({ networks: { store } }: SettingsDeps, record: ContainerRecord): ContainerSummary['Ports'] {
+export function listedPorts(
+  record: ContainerRecord,
+  published: readonly PublishedPortRecord[],
+): ContainerSummary['Ports'] {
   if (!isRunning(record.status)) return [];
-  const published = store.portsOf(record.id);
   return exposedPorts(record).flatMap((key): ContainerSummary['Ports'] => {
     const [port, protocol = ''] = key.split('/');
     const shown = { PrivatePort: Number(port), Type: protocol };

@@ -4,6 +4,7 @@ import type { Database } from '../storage/database.ts';
 import type { AddressFamily, Attachment, EndpointRecord } from './network.ts';
 
 export interface EndpointRows {
+  all(): EndpointRecord[];
   ofNetwork(networkId: string): EndpointRecord[];
   ofContainer(containerId: string): EndpointRecord[];
   get(containerId: string, networkId: string): EndpointRecord | undefined;
@@ -42,6 +43,7 @@ const PUT = `
 export function endpointRows(db: Database): EndpointRows {
   const select = (where: string) =>
     db.prepare<string[], EndpointRow>(`SELECT ${COLUMNS} FROM endpoints WHERE ${where}`);
+  const all = select('true ORDER BY container_id, position');
   const ofNetwork = select('network_id = ? ORDER BY container_id');
   const ofContainer = select('container_id = ? ORDER BY position');
   const one = select('container_id = ? AND network_id = ?');
@@ -64,6 +66,7 @@ export function endpointRows(db: Database): EndpointRows {
   const clearAll = clearOf('container_id = ?');
   const first = (row: EndpointRow | undefined) => (row === undefined ? undefined : recordOf(row));
   return {
+    all: () => all.all().map(recordOf),
     ofNetwork: (networkId) => ofNetwork.all(networkId).map(recordOf),
     ofContainer: (containerId) => ofContainer.all(containerId).map(recordOf),
     get: (containerId, networkId) => first(one.get(containerId, networkId)),

@@ -38,6 +38,8 @@ export interface NetworkStore {
   endpointsOf(networkId: string): readonly EndpointRecord[];
   /** In the order in which they were connected. */
   endpointsOfContainer(containerId: string): readonly EndpointRecord[];
+  /** The same of every container, for lists: by container. */
+  allEndpoints(): ReadonlyMap<string, readonly EndpointRecord[]>;
   endpoint(containerId: string, networkId: string): EndpointRecord | undefined;
   /** Whose address it is now, for instance a query's source. */
   endpointByAddress(networkId: string, family: AddressFamily, address: string): EndpointRecord | undefined;
@@ -117,6 +119,7 @@ export function createNetworkStore(db: Database): NetworkStore {
 
     endpointsOf: endpoints.ofNetwork,
     endpointsOfContainer: endpoints.ofContainer,
+    allEndpoints: () => Map.groupBy(endpoints.all(), ({ containerId }) => containerId),
     endpoint: endpoints.get,
     endpointByAddress: endpoints.byAddress,
     putEndpoint(containerId, network, config) {
