@@ -146,10 +146,17 @@ t.test('bridges', { skip }, async (t) => {
   ip('ip', 'link', 'add', 'tsdp1', 'type', 'veth', 'peer', 'name', 'tsdp3');
   t.throws(() => bridges.ensure(network({ bridgeName: 'tsdp1' })), {
     code: 'conflict',
-    message: /the host's interface tsdp1 is no bridge/,
+    message: /the host has an interface tsdp1 that is not this network's/,
   });
   await bridges.remove(network({ bridgeName: 'tsdp1' }));
   t.match(ip('ip', 'link', 'show', 'tsdp1'), 'tsdp1', "somebody else's is left alone");
+  ip('ip', 'link', 'delete', 'tsdp1');
+
+  ip('ip', 'link', 'add', 'tsdp1', 'type', 'bridge');
+  ip('ip', 'address', 'add', '10.96.0.1/24', 'dev', 'tsdp1');
+  t.throws(() => bridges.ensure(network({ bridgeName: 'tsdp1' })), { code: 'conflict' });
+  await bridges.remove(network({ bridgeName: 'tsdp1' }));
+  t.match(ip('ip', 'address', 'show', 'tsdp1'), '10.96.0.1/24', 'and so is a bridge, like docker0');
   ip('ip', 'link', 'delete', 'tsdp1');
 
   const bad = network({
