@@ -65,12 +65,10 @@ export function createBridges(deps: BridgeDeps): HostBridges {
   return {
     ensure: (network) => void ensure(network),
     index: (network) => interfaceIndex(network.bridgeName ?? '') ?? ensure(network),
-    async remove({ bridgeName }) {
+    async remove({ id, bridgeName }) {
       if (bridgeName === null) return;
       const link = findLink(deps.netlink, bridgeName);
-      // Somebody else's, if it is no bridge.
-      if (link?.kind !== 'bridge') return;
-      await deleteLink({ index: link.index });
+      if (link !== null && isBridgeOf(id, link)) await deleteLink({ index: link.index });
     },
   };
 }
@@ -113,10 +111,11 @@ function bringInLine({ netlink, sysctls, log }: BridgeDeps, network: NetworkReco
   const mtu = network.mtu ?? DEFAULT_MTU_BYTES;
   if (findLink(netlink, name) === null) netlink.request(encodeNewBridge({ name, mac: bridgeMac(network.id), mtu }));
   const link = findLink(netlink, name);
-  if (link?.kind !== 'bridge') {
+  if (link === null || !isBridgeOf(network.id, link)) {
     throw new TsdError(
       'conflict',
-      `network ${network.name}: the host's interface ${name} is no bridge: give the network's another name (-o com.docker.network.bridge.name=…)`,
+      `network ${network.name}: the host has an interface ${name} that is not this network's: ` +
+        'give the bridge another name (-o com.docker.network.bridge.name=…, --bridge-name for the default network)',
     );
   }
   const { index } = link;
@@ -141,7 +140,15 @@ function setAddresses(netlink: NetlinkSocket, index: number, { subnets }: Networ
   for (const address of wanted) netlink.request(encodeNewAddress({ index, address }));
 }
 
-/** A locally administered address that the network's bridge has whenever it is made anew, so that neighbours need not learn it again. */
+/** Not one that somebody else has made, like docker0: it would lose its addresses, and be deleted with the network. */
+function isBridgeOf(networkId: string, link: Link): boolean {
+  return link.kind === 'bridge' && link.mac === bridgeMac(networkId);
+}
+
+/**
+ * A locally administered address that the network's bridge has whenever it is made anew: neighbours need not learn it again,
+ * and it tells whose bridge it is.
+ */
 function bridgeMac(networkId: string): string {
   const hash = createHash('sha256').update(`tsd bridge ${networkId}`).digest();
   return ['02', ...[...hash.subarray(0, 5)].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');

@@ -38,6 +38,9 @@ export async function createNetwork(
   deps.store.insert(network);
   try {
     await setUpNetwork(deps, network);
+    // Its name was there to be removed from the first moment on.
+    if (deps.store.byId(network.id) === undefined)
+      throw new TsdError('conflict', `network ${network.name} was removed while it was created`);
   } catch (error) {
     deps.store.markRemoving(network.id);
     await tearDownNetwork(deps, network).then(
