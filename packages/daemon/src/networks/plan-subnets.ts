@@ -9,6 +9,7 @@ import {
   formatAddress,
   formatPrefix,
   type IpPrefix,
+  lastOf,
   overlaps,
   parseAddress,
   parseCidr,
@@ -96,6 +97,8 @@ function checkConfig({ Subnet, IPRange, Gateway, AuxiliaryAddresses }: IpamConfi
       throw wrong(`invalid ${what} ${value}: parent subnet is an IPv${prefix.family} block`);
     if (!containsAddress(prefix, parsed))
       throw wrong(`invalid ${what} ${value}: parent subnet ${text} doesn't contain this address`);
+    if (parsed.value === prefix.first || (prefix.family === 4 && parsed.value === lastOf(prefix)))
+      throw wrong(`invalid ${what} ${value}: it is the network's own address or its broadcast address`);
     return formatAddress(parsed);
   };
   return {
