@@ -28,7 +28,10 @@ export function checkEndpointConfig(network: NetworkRecord, config: EndpointSett
   const ipv6 = requestedAddress(network, 6, IPAMConfig?.IPv6Address ?? '');
   checkAliases(network, Aliases ?? []);
   const mac = parseMac(MacAddress ?? '');
-  const addresses = { ...(ipv4 === null ? {} : { IPv4Address: ipv4 }), ...(ipv6 === null ? {} : { IPv6Address: ipv6 }) };
+  const addresses = {
+    ...(ipv4 === null ? {} : { IPv4Address: ipv4 }),
+    ...(ipv6 === null ? {} : { IPv6Address: ipv6 }),
+  };
   return {
     ...(ipv4 === null && ipv6 === null ? {} : { IPAMConfig: addresses }),
     ...(Links && Links.length > 0 ? { Links } : {}),
@@ -63,7 +66,8 @@ function requestedAddress(network: NetworkRecord, family: AddressFamily, text: s
     throw new TsdError('bad_parameter', 'user specified IP address is supported on user defined networks only');
   const address = formatAddress(parsed);
   const subnet = subnetOf(network, family);
-  const refused = subnet === undefined ? `no configured subnet contains IP address ${address}` : refusedAddress(subnet, address);
+  const refused =
+    subnet === undefined ? `no configured subnet contains IP address ${address}` : refusedAddress(subnet, address);
   if (refused === null) return address;
   throw new TsdError('bad_parameter', `invalid endpoint settings:\n${refused} (network ${network.name})`);
 }
@@ -71,10 +75,14 @@ function requestedAddress(network: NetworkRecord, family: AddressFamily, text: s
 function checkAliases(network: NetworkRecord, aliases: readonly string[]): void {
   if (aliases.length === 0) return;
   if (isPredefined(network.name))
-    throw new TsdError('bad_parameter', 'network-scoped alias is supported only for containers in user defined networks');
+    throw new TsdError(
+      'bad_parameter',
+      'network-scoped alias is supported only for containers in user defined networks',
+    );
   if (aliases.length > MAX_ALIASES)
     throw new TsdError('bad_parameter', `Aliases: ${aliases.length} of them, at most ${MAX_ALIASES} are possible`);
   for (const alias of aliases) {
-    if (!ALIAS.test(alias)) throw new TsdError('bad_parameter', `Aliases: invalid name ${JSON.stringify(alias.slice(0, 300))}`);
+    if (!ALIAS.test(alias))
+      throw new TsdError('bad_parameter', `Aliases: invalid name ${JSON.stringify(alias.slice(0, 300))}`);
   }
 }

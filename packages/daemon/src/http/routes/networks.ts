@@ -1,4 +1,6 @@
 /** The /networks endpoints of the Docker Engine API. */
+
+import type { EndpointSettings } from '@tsd/shared/api-networking-config';
 import {
   type NetworkConnectBody,
   NetworkConnectBodySchema,
@@ -10,7 +12,6 @@ import {
   NetworkPruneResponseSchema,
   NetworkSchema,
 } from '@tsd/shared/api-networks';
-import type { EndpointSettings } from '@tsd/shared/api-networking-config';
 import { ErrorResponseSchema } from '@tsd/shared/api-system';
 import { TsdError } from '@tsd/shared/errors';
 import { parseFilters } from '@tsd/shared/filters';
@@ -31,7 +32,7 @@ export interface NetworkRoutesDeps extends NetworkDeps {
   /** Containers' side of a connection: while they run, at once; otherwise from their next start. */
   connectContainer(container: string, network: NetworkRecord, config: EndpointSettings): Promise<void>;
   /** `network` is a name or id: the network may be gone, while a stopped container is still configured for it. */
-  disconnectContainer(container: string, network: string, force: boolean): Promise<void>;
+  disconnectContainer(container: string, network: string): Promise<void>;
 }
 
 const FiltersQuery = Type.Object({ filters: Type.Optional(Type.Union([Type.String(), Type.Array(Type.String())])) });
@@ -129,7 +130,8 @@ function registerConnections(app: FastifyInstance, deps: NetworkRoutesDeps): voi
       }),
     },
     async ({ params, body }, reply) => {
-      await deps.disconnectContainer(body.Container, params.id, body.Force ?? false);
+      // `Force` is for endpoints whose container is gone: here they go with it.
+      await deps.disconnectContainer(body.Container, params.id);
       return reply.code(200).send();
     },
   );
