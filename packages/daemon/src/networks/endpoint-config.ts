@@ -47,7 +47,7 @@ export function checkEndpointConfig(network: NetworkRecord, config: EndpointSett
  *
  * @throws TsdError `bad_parameter` for what no interface can have
  */
-export function parseMac(text: string): string | null {
+function parseMac(text: string): string | null {
   if (text === '') return null;
   const mac = text.toLowerCase().replaceAll('-', ':');
   const first = Number.parseInt(MAC.exec(mac)?.[1] ?? '', 16);

@@ -1,6 +1,5 @@
 /** GET /networks/{id}: a network as the Docker Engine API shows it. */
 import type { EgressReport, EndpointResource, NetworkResource } from '@tsd/shared/api-networks';
-import { prefixFrom } from './ip-address.ts';
 import { type AddressFamily, type NetworkRecord, subnetOf } from './network.ts';
 import type { NetworkDeps } from './network-deps.ts';
 
@@ -65,14 +64,10 @@ export function describeNetwork(network: NetworkRecord): NetworkResource {
   };
 }
 
-/** Length of the network's prefix of a family; 0 where it has none. */
-export function prefixLength(network: NetworkRecord, family: AddressFamily): number {
-  const subnet = subnetOf(network, family);
-  return subnet === undefined ? 0 : prefixFrom(subnet.subnet).bits;
-}
-
+/** `172.18.0.2/16`; empty where there is no address. */
 function withPrefixLength(network: NetworkRecord, family: AddressFamily, address: string | null): string {
-  return address === null ? '' : `${address}/${prefixLength(network, family)}`;
+  const subnet = subnetOf(network, family)?.subnet ?? '';
+  return address === null ? '' : `${address}${subnet.slice(subnet.indexOf('/'))}`;
 }
 
 async function egressReport(
