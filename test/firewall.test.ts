@@ -41,7 +41,7 @@ async function hears(
   t: Test,
   questions: readonly (readonly [answer: Promise<string>, expected: string, what?: string])[],
 ) {
-  for (const [answer, expected, what] of questions) t.equal(await answer, expected, what);
+  for (const [answer, expected, what] of questions) t.equal(await answer, expected, what ?? '');
 }
 
 async function withFirewall(t: Test, options: Partial<FirewallOptions> = {}): Promise<Firewall> {
@@ -115,6 +115,7 @@ await test('published ports, from everywhere', async (t) => {
   t.match(await host('2001:db8::1', 8080), /^a1 sees /);
   t.match(await host('fd99:1::1', 8080), /^a1 sees /);
   t.equal(await host('127.0.0.1', 8082), 'ECONNREFUSED');
+  t.equal(await host('::1', 8080), 'ECONNREFUSED', 'clients of localhost go on to 127.0.0.1');
 
   t.equal(await a2.ask('tcp', '192.0.2.1', 8080), 'a1 sees 10.99.1.1', 'from the same network');
   t.equal(await a2.ask('tcp', '10.99.1.1', 8080), 'a1 sees 10.99.1.1');

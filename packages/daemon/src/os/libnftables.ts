@@ -1,7 +1,6 @@
 /** libnftables through koffi: runs nft's commands inside the daemon, libnftables(3). */
 import koffi, { type LibraryHandle } from 'koffi';
 
-const OUTPUT_STATELESS = 1 << 2;
 const OUTPUT_HANDLE = 1 << 3;
 const OUTPUT_JSON = 1 << 4;
 const OUTPUT_NUMERIC_PROTOCOL = 1 << 7;
@@ -64,8 +63,6 @@ export interface Nftables {
     commands: string,
     options?: { readonly withElements: boolean },
   ): Promise<readonly Readonly<Record<string, unknown>>[]>;
-  /** The text that a command prints, without counters, times and elements of sets: comparable. */
-  describe(command: string): Promise<string>;
   /** Call it when nothing runs any more. */
   close(): void;
 }
@@ -108,7 +105,6 @@ export function openNftables(): Nftables {
       const { nftables } = JSON.parse(printed || '{"nftables":[]}') as { nftables: Record<string, unknown>[] };
       return nftables.filter((object) => !('metainfo' in object));
     },
-    describe: (command) => inTurn(command, OUTPUT_STATELESS | OUTPUT_TERSE),
     close: () => free(context),
   };
 }

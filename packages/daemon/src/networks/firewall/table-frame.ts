@@ -107,8 +107,9 @@ function translation({ publishThroughInput }: FrameOptions): NamedChain[] {
   return [
     // Bridges route 127/8 (for published ports on the host's 127.0.0.1); their containers have no business there.
     hooked('loopback_only', 'filter hook prerouting priority raw', [
-      'iifname @bridges ip daddr 127.0.0.0/8 drop',
-      'iifname @bridges ip saddr 127.0.0.0/8 drop',
+      // The cheap comparison first: every packet of the host comes by.
+      'ip daddr 127.0.0.0/8 iifname @bridges drop',
+      'ip saddr 127.0.0.0/8 iifname @bridges drop',
     ]),
     chain('translate', [
       'dnat ip to ip daddr . meta l4proto . th dport map @ports4',
@@ -217,7 +218,8 @@ function egress(): NamedChain[] {
       'iifname vmap @egress_networks',
     ]),
     hooked('egress', `filter hook prerouting priority ${EGRESS_PRIORITY}`, [
-      'iifname @bridges ct state != { established, related } jump egress_check',
+      'ct state established,related accept',
+      'iifname @bridges jump egress_check',
     ]),
   ];
 }
