@@ -1,5 +1,5 @@
-/** What an answer tells about a name's addresses, for egress policies. */
-import type { StringAnswer } from 'dns-packet';
+/** What an answer tells about a name's addresses, for egress policies. Imported at its first use: it alone needs dns-packet. */
+import { decode, type StringAnswer } from 'dns-packet';
 import type { DnsQuery } from './dns-message.ts';
 
 export interface NamedAddresses {
@@ -14,8 +14,7 @@ export interface NamedAddresses {
  *
  * @throws Error where the response is malformed
  */
-export async function addressesIn(response: Buffer, query: DnsQuery, ageSeconds: number): Promise<NamedAddresses> {
-  const { decode } = await import('dns-packet');
+export function addressesIn(response: Buffer, query: DnsQuery, ageSeconds: number): NamedAddresses {
   const { questions = [], answers = [] } = decode(response);
   const aliases = answers.filter((record): record is StringAnswer => record.type === 'CNAME');
   const targets = new Map(aliases.map((record) => [lower(record.name), record]));

@@ -2,7 +2,6 @@
 import { isIP } from 'node:net';
 import { namesHost } from '../egress-rule.ts';
 import type { LearntAnswer } from '../firewall.ts';
-import { addressesIn } from './addresses-in.ts';
 import { CLASS_IN, type DnsQuery, errorReply, parseQuery, RCODE, replyFrom, TYPE } from './dns-message.ts';
 import type { Forwarder } from './forwarder.ts';
 import { localAnswer } from './local-answer.ts';
@@ -49,7 +48,8 @@ export async function answerQuery(
   if (query.type === TYPE.a || query.type === TYPE.aaaa) {
     const limited = outward.filter(({ egress }) => egress !== null);
     if (limited.length > 0) {
-      const told = await addressesIn(answer.response, query, answer.ageSeconds);
+      const { addressesIn } = await import('./addresses-in.ts');
+      const told = addressesIn(answer.response, query, answer.ageSeconds);
       const { containerId } = scope;
       await Promise.all(
         limited.map(({ networkId }) => deps.learn({ networkId, containerId, name: query.name, ...told })),
