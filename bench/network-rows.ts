@@ -1,6 +1,6 @@
 /**
- * Rows about networks. dockerd has its bridge and its rules in a network namespace of its own, so the host keeps its rules;
- * tsd has them where it always has them. Each has an «outside» at the other end of a cable.
+ * Rows about networks. Each engine has its bridge and its rules in a network namespace of its own, so the host keeps its own
+ * and neither pays for the other's, and an «outside» at the other end of a cable.
  */
 import { execFileSync } from 'node:child_process';
 import { createReadStream, mkdirSync, writeFileSync } from 'node:fs';
@@ -10,6 +10,7 @@ import { startDaemon } from '../test/support/daemon.ts';
 import { dockerdMissing, startDockerd } from '../test/support/dockerd.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { busyboxLayer, dockerArchive } from '../test/support/images.ts';
+import { addNetworkNamespace, type NetworkNamespace } from '../test/support/network-namespace.ts';
 import { makeOutside, type Outside } from '../test/support/outside.ts';
 import * as containers from './containers.ts';
 import { alternate, type Sample, timed } from './measure.ts';
@@ -36,7 +37,6 @@ export interface NetworkEngines {
   remove(): Promise<void>;
 }
 
-const DOCKERD_NAMESPACE = `tsd-bench-dockerd-${process.pid}`;
 const PORTS = 200;
 const FIRST_PORT = 21_000;
 const MANY = 500;
@@ -49,39 +49,46 @@ export async function startNetworkEngines(directory: string): Promise<NetworkEng
   const archive = join(directory, 'network-image.tar');
   const layers = iperfMissing() === false ? [busyboxLayer(), iperfLayer(directory)] : [busyboxLayer()];
   writeFileSync(archive, dockerArchive({ tags: ['busybox:latest'], layers }));
-  const daemon = await startDaemon({ args: ['--log-level', 'info'] });
-  await daemon.load(archive);
-  const tsdOutside = makeOutside();
-  const tsd: Networked = {
-    name: 'tsd',
-    api: daemon.api,
-    runTrue: clientRun(TSDCTL, daemon.socketPath),
-    outside: tsdOutside,
-    remove: async () => {
-      tsdOutside.remove();
-      await daemon.remove();
-    },
-  };
+  const tsd = await inNamespace('tsd', async ({ enter }) => {
+    const daemon = await startDaemon({ args: ['--log-level', 'info'], before: enter });
+    return { ...daemon, program: TSDCTL };
+  });
+  await containers.load(tsd.api, createReadStream(archive));
   if (dockerdMissing() !== false) return { tsd, dockerd: null, remove: tsd.remove };
-  const theirs = await startDockerd({ networkNamespace: DOCKERD_NAMESPACE });
-  await containers.load(theirs.api, createReadStream(archive));
-  const dockerOutside = makeOutside(DOCKERD_NAMESPACE);
-  const dockerd: Networked = {
-    name: 'dockerd',
-    api: theirs.api,
-    runTrue: clientRun('docker', theirs.socketPath),
-    outside: dockerOutside,
-    remove: async () => {
-      dockerOutside.remove();
-      await theirs.remove();
-    },
-  };
+  const dockerd = await inNamespace('dockerd', async (networkNamespace) => {
+    const daemon = await startDockerd({ networkNamespace });
+    return { ...daemon, program: 'docker' };
+  });
+  await containers.load(dockerd.api, createReadStream(archive));
   return {
     tsd,
     dockerd,
     remove: async () => {
       await dockerd.remove();
       await tsd.remove();
+    },
+  };
+}
+
+/** Starts an engine in a namespace of its own, with an outside. */
+async function inNamespace(
+  name: string,
+  start: (
+    namespace: NetworkNamespace,
+  ) => Promise<{ readonly api: Api; readonly socketPath: string; readonly program: string; remove(): Promise<void> }>,
+): Promise<Networked> {
+  const namespace = addNetworkNamespace(`tsd-bench-${name}-${process.pid}`);
+  const { api, socketPath, program, remove } = await start(namespace);
+  const outside = makeOutside(namespace.name);
+  return {
+    name,
+    api,
+    runTrue: clientRun(program, socketPath),
+    outside,
+    remove: async () => {
+      outside.remove();
+      await remove();
+      namespace.remove();
     },
   };
 }

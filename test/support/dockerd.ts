@@ -1,14 +1,15 @@
 /**
  * A private dockerd (Debian's docker.io) for comparison: own roots, socket and pid file. It has no bridge and no firewall rules
- * of the host's, or its own in a network namespace that is made for it.
+ * of the host's, or its own in a network namespace.
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Api, type CommandLine, commandLine, connectApi } from './client.ts';
 import { eventually } from './eventually.ts';
 import { TEMPORARY_PREFIX } from './leaks.ts';
+import type { NetworkNamespace } from './network-namespace.ts';
 
 export interface Dockerd {
   readonly socketPath: string;
@@ -27,11 +28,8 @@ export function dockerdMissing(): string | false {
 }
 
 export interface DockerdOptions {
-  /**
-   * A network namespace's name, ip-netns(8): dockerd makes its default bridge and its rules there. It is made here and goes
-   * with the daemon.
-   */
-  readonly networkNamespace?: string;
+  /** Where dockerd makes its default bridge and its rules. */
+  readonly networkNamespace?: NetworkNamespace;
 }
 
 /** Starts a dockerd of its own; call `remove()` when done. */
@@ -42,10 +40,7 @@ export async function startDockerd({ networkNamespace }: DockerdOptions = {}): P
   const configFile = join(directory, 'daemon.json');
   writeFileSync(configFile, '{}');
   const log = openSync(logFile, 'a');
-  // Not `ip netns exec`: it mounts another /sys, without the cgroups.
-  const [program, ...before] =
-    networkNamespace === undefined ? [DOCKERD] : ['nsenter', `--net=/run/netns/${networkNamespace}`, DOCKERD];
-  if (networkNamespace !== undefined) addNamespace(networkNamespace);
+  const [program = DOCKERD, ...before] = [...(networkNamespace?.enter ?? []), DOCKERD];
   const child = spawn(
     program,
     [
@@ -68,7 +63,6 @@ export async function startDockerd({ networkNamespace }: DockerdOptions = {}): P
       child.kill('SIGTERM');
       await ended;
     }
-    if (networkNamespace !== undefined) execFileSync('ip', ['netns', 'delete', networkNamespace]);
     rmSync(directory, { recursive: true, force: true });
   };
   try {
@@ -86,9 +80,4 @@ export async function startDockerd({ networkNamespace }: DockerdOptions = {}): P
     throw new Error(`dockerd did not start:\n${said}`, { cause: error });
   }
   return { socketPath, api, docker: commandLine('docker', socketPath), pid: child.pid ?? 0, remove };
-}
-
-function addNamespace(name: string): void {
-  execFileSync('ip', ['netns', 'add', name]);
-  execFileSync('ip', ['-n', name, 'link', 'set', 'lo', 'up']);
 }
