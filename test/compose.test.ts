@@ -13,6 +13,7 @@ if (spawnSync('docker-compose', ['version']).status !== 0) {
   process.exit();
 }
 
+t.setTimeout(180_000);
 const pool = process.pid % 100;
 const daemon = await startDaemon({
   args: ['--bip', `10.${100 + pool}.255.1/24`, '--default-address-pool', `base=10.${100 + pool}.0.0/16,size=24`],

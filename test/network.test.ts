@@ -1,5 +1,7 @@
 /** Networks with real packets: names, isolation, published ports, egress policies, NAT, and what a restart leaves alone. */
+import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { decode, encode } from 'dns-packet';
@@ -10,6 +12,7 @@ import { eventually } from './support/eventually.ts';
 import { loadProbeImage, netProbe, PROBE_IMAGE } from './support/net-probe.ts';
 import { makeOutside } from './support/outside.ts';
 
+t.setTimeout(180_000);
 const outside = makeOutside();
 t.teardown(() => outside.remove());
 const upstream = await startUpstream();
@@ -247,7 +250,7 @@ t.test('an internal network reaches nothing outside, and nobody reaches it', asy
   const port = await freePort();
   await serve('web', '--network', 'cellar', '-p', `${port}:80`);
   t.equal((await inside('cellar', 'net-probe', 'ask', 'tcp', 'web', '80')).code, 0, 'its own containers');
-  const server = await serveOutside();
+  await serveOutside(t);
   t.equal(
     (await inside('bridge', 'net-probe', 'ask', 'tcp', outside.ipv4, '80')).code,
     0,
@@ -255,16 +258,14 @@ t.test('an internal network reaches nothing outside, and nobody reaches it', asy
   );
   unanswered(t, await inside('cellar', 'net-probe', 'ask', 'tcp', outside.ipv4, '80'), 'outside');
   unanswered(t, await neighbour('tcp', outside.hostIpv4, port), 'its port from outside');
-  server.kill();
   await removeAll(['web'], ['cellar']);
 });
 
 t.test('what goes out has the host’s address', async (t) => {
-  const server = await serveOutside();
+  await serveOutside(t);
   for (const protocol of ['tcp', 'udp']) {
     answered(t, await inside('bridge', 'net-probe', 'ask', protocol, outside.ipv4, '80'), outside.hostIpv4, protocol);
   }
-  server.kill();
 });
 
 t.test('hosts and resolv.conf', async (t) => {
@@ -290,7 +291,7 @@ t.test('hosts and resolv.conf', async (t) => {
 t.test('an egress policy lets what is listed through, refuses the rest and counts it', async (t) => {
   upstream.names.set('allowed.test', outside.ipv4);
   upstream.names.set('refused.test', outside.ipv4);
-  const server = await serveOutside();
+  await serveOutside(t);
   await tsdctl.output('network', 'create', '--egress', 'deny', '--allow-egress', 'allowed.test:80', 'strict');
   const dns = ['--dns', upstream.address];
   await tsdctl.output('run', '-d', '--name', 'client', '--network', 'strict', ...dns, PROBE_IMAGE, 'sleep', '1000');
@@ -318,7 +319,6 @@ t.test('an egress policy lets what is listed through, refuses the rest and count
   answered(t, listed, outside.hostIpv4, 'a list of the container’s own');
   const other = await tsdctl('run', '--rm', ...own, PROBE_IMAGE, 'net-probe', 'ask', 'tcp', outside.hostIpv4, '53');
   unanswered(t, other, 'what is not on it');
-  server.kill();
   await removeAll(['client'], ['strict']);
 });
 
@@ -370,15 +370,14 @@ async function firewallTable(): Promise<string> {
   throw new Error(`no table of ${bridge} among ${stdout}`);
 }
 
-/** net-probe on port 80 outside, tcp and udp. */
-async function serveOutside(): Promise<{ kill(): void }> {
-  const { spawn } = await import('node:child_process');
+/** net-probe outside, until the end of the test. */
+async function serveOutside(test: Pick<typeof t, 'teardown'>): Promise<void> {
   const [program, ...args] = outside.prefix;
   const child = spawn(program, [...args, probe, 'serve', 'tcp:80', 'udp:80', 'udp:81'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  await new Promise((done) => child.stdout.once('data', done));
-  return { kill: () => void child.kill() };
+  test.teardown(() => child.kill());
+  await once(child.stdout, 'data');
 }
 
 interface Upstream {
