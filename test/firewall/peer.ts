@@ -20,7 +20,7 @@ export interface Question {
 const ANSWER_TIMEOUT_MS = 1500;
 const REPEAT_MS = 300;
 
-/** Answers everyone with the address that they come from, over IPv4 and IPv6. */
+/** Answers everyone with the address that they come from, over IPv4 and IPv6, for as long as the process has other work. */
 export async function serve(protocol: Protocol, port: number, name: string): Promise<void> {
   if (protocol === 'tcp') {
     const server = createServer((socket) => {
@@ -29,12 +29,14 @@ export async function serve(protocol: Protocol, port: number, name: string): Pro
     });
     server.listen(port, '::');
     await once(server, 'listening');
+    server.unref();
     return;
   }
   const socket = createSocket('udp6');
   socket.on('message', (_, sender) => socket.send(answer(name, sender.address), sender.port, sender.address));
   socket.bind(port, '::');
   await once(socket, 'listening');
+  socket.unref();
 }
 
 /** What the server says: its name and the address that it sees; `ECONNREFUSED` and the like, or `no answer`. */
