@@ -15,7 +15,7 @@ import { type FileOutcome, type RunOptions, runTestFile } from './run-test-file.
 
 const root = resolve(import.meta.dirname, '..');
 const UNIT_TIMEOUT_MS = 120_000;
-const INTEGRATION_TIMEOUT_MS = 420_000;
+const INTEGRATION_TIMEOUT_MS = 1_200_000;
 const REAP_INTERVAL_MS = 50;
 
 const { values, positionals } = parseArgs({
