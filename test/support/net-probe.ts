@@ -1,8 +1,8 @@
 /** The program that asks and answers in network tests, and an image that has it. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { repository } from './client.ts';
 import type { Daemon } from './daemon.ts';
 import { busyboxLayer, dockerArchive } from './images.ts';
@@ -16,6 +16,7 @@ export function netProbe(): string {
   const source = join(import.meta.dirname, 'net-probe.c');
   const path = join(repository, 'build/net-probe');
   if (!existsSync(path) || statSync(source).mtimeMs > statSync(path).mtimeMs) {
+    mkdirSync(dirname(path), { recursive: true });
     // The linker's warning on getaddrinfo: `files` and `dns` are part of the static library.
     execFileSync('gcc', ['-O2', '-Wall', '-Wextra', '-static', '-o', path, source], {
       stdio: ['ignore', 'ignore', 'pipe'],
