@@ -124,6 +124,7 @@ function addContainer(name: string, network: NetworkName, host: number): void {
     `netns add ${name}`,
     `link add tsdv-${name} type veth peer name eth0 netns ${name}`,
     `link set tsdv-${name} master tsd-${network}`,
+    // As for a container with published ports (PlannedInterface.hairpin).
     `link set dev tsdv-${name} type bridge_slave hairpin on`,
     `link set tsdv-${name} up`,
   );

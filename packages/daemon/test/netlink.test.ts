@@ -17,13 +17,13 @@ import {
   encodeAnnounce,
   encodeDeleteLink,
   encodeGetLink,
-  encodeIsolatePort,
   encodeLinkUp,
   encodeListLinks,
   encodeNewBridge,
   encodeNewPort,
   encodeNewVeth,
   encodeNoLinkLocal,
+  encodePortOptions,
   encodeRename,
   encodeSetMtu,
 } from '../src/runtime/netlink/links.ts';
@@ -77,10 +77,10 @@ t.test('interfaces', async (t) => {
     'ip link set tsdv0 addrgenmode none',
   );
   t.equal(
-    encodeIsolatePort({ index: 3 }).toString('hex'),
+    encodePortOptions({ index: 3 }, { isolated: true, hairpin: true }).toString('hex'),
     captured(
-      '3c0000001000050024d9046b00000000000000000300000000000000000000001c0012000a0004006272696467650000' +
-        '0c0005000500210001000000',
+      '440000001000050024d9046b0000000000000000030000000000000000000000240012000a0004006272696467650000' +
+        '1400050005000400010000000500210001000000',
     ),
     'as iproute2 does it with IFLA_INFO_KIND bridge_slave, by linux/if_link.h',
   );

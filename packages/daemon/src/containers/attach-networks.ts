@@ -90,7 +90,12 @@ export function plannedInterfaces(
 ): readonly PlannedInterface[] {
   const gateways = defaultGateways(endpoints);
   return bridged(endpoints).map((endpoint) =>
-    plannedInterface(endpoint, gateways, networks.bridges.index(endpoint.network)),
+    plannedInterface(
+      endpoint,
+      gateways,
+      networks.bridges.index(endpoint.network),
+      networks.store.portsOf(endpoint.endpoint.containerId).length > 0,
+    ),
   );
 }
 

@@ -39,6 +39,7 @@ export function plannedInterface(
   attached: AttachedEndpoint,
   gateways: readonly DefaultGateway[],
   bridgeIndex: number,
+  isPublished: boolean,
 ): PlannedInterface {
   const { attachment, network } = attached;
   if (attachment.interface === null || attachment.mac === null)
@@ -51,6 +52,7 @@ export function plannedInterface(
     mtu: network.mtu ?? DEFAULT_MTU_BYTES,
     addresses: addressesWithLength(attached),
     isolated: !networkFlag(network, NETWORK_OPTION.interContainer),
+    hairpin: isPublished,
     gateways: gateways
       .filter((gateway) => gateway.attachment.id === attachment.id)
       .map((gateway) => gateway.subnet.gateway),

@@ -132,6 +132,11 @@ export interface PlannedInterface {
   readonly addresses: readonly string[];
   /** It reaches the bridge and what is beyond, but no other isolated port (`enable_icc=false`). */
   readonly isolated?: boolean | undefined;
+  /**
+   * The container has published ports: what it sends to one through the host's address may come back to it. Where the kernel
+   * filters what bridges forward (br_netfilter), the bridge itself returns it, by the port that it came from.
+   */
+  readonly hairpin?: boolean | undefined;
   /** Default gateways, at most one of each family; empty where another interface has them, and in internal networks. */
   readonly gateways: readonly string[];
 }

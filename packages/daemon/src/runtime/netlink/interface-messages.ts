@@ -3,11 +3,11 @@ import type { PlannedInterface } from '../launch-input.ts';
 import { encodeNewAddress, encodeNewNeighbour } from './addresses.ts';
 import {
   encodeAnnounce,
-  encodeIsolatePort,
   encodeLinkUp,
   encodeNewPort,
   encodeNewVeth,
   encodeNoLinkLocal,
+  encodePortOptions,
 } from './links.ts';
 import { encodeDefaultRoute } from './routes.ts';
 
@@ -33,7 +33,7 @@ export interface InterfaceOptions {
 
 /** Throws for addresses, MACs and names that are none. */
 export function interfaceMessages(planned: PlannedInterface, options: InterfaceOptions): InterfaceMessages {
-  const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways } = planned;
+  const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways, isolated = false, hairpin = false } = planned;
   const { index, namespaceDescriptor, ipv6 } = options;
   const hasIpv6 = addresses.some((address) => address.includes(':'));
   return {
@@ -42,7 +42,7 @@ export function interfaceMessages(planned: PlannedInterface, options: InterfaceO
       // A port needs no address, and the kernel's work for one goes on after the start.
       ...(ipv6 ? [encodeNoLinkLocal({ name: hostName })] : []),
       encodeNewPort({ name: hostName }, bridgeIndex),
-      ...(planned.isolated === true ? [encodeIsolatePort({ name: hostName })] : []),
+      ...(isolated || hairpin ? [encodePortOptions({ name: hostName }, { isolated, hairpin })] : []),
     ],
     neighbours: addresses.map((address) =>
       encodeNewNeighbour({ index: bridgeIndex, address: address.split('/')[0] ?? '', mac }),

@@ -38,6 +38,7 @@ const IFLA_INET_CONF = 1;
 const IFLA_INET6_ADDR_GEN_MODE = 8;
 const IN6_ADDR_GEN_MODE_NONE = 1;
 const IPV4_DEVCONF_ARP_NOTIFY = 22;
+const IFLA_BRPORT_MODE = 4;
 const IFLA_BRPORT_ISOLATED = 33;
 const INTERFACE_HEADER_BYTES = 16;
 /** The counters that are read, of struct rtnl_link_stats64. */
@@ -122,12 +123,20 @@ export function encodeAnnounce(link: LinkSelector, { linkLocal }: { readonly lin
   return encodeSetLink(link, [nested(IFLA_AF_SPEC, linkLocal ? [ipv4] : [ipv4, noLinkLocal()])]);
 }
 
-/** A bridge's port that reaches the bridge itself, and no other isolated port. */
-export function encodeIsolatePort(link: LinkSelector): Buffer {
-  const isolated = nested(IFLA_INFO_SLAVE_DATA, [u8Attribute(IFLA_BRPORT_ISOLATED, 1)]);
-  return encodeSetLink(link, [
-    nested(IFLA_LINKINFO, [attribute(IFLA_INFO_SLAVE_KIND, Buffer.from('bridge')), isolated]),
+export interface PortOptions {
+  /** It reaches the bridge itself, and no other isolated port. */
+  readonly isolated: boolean;
+  /** The bridge may send a frame back by the port that it came from. */
+  readonly hairpin: boolean;
+}
+
+/** Options of an interface that is a bridge's port. */
+export function encodePortOptions(link: LinkSelector, { isolated, hairpin }: PortOptions): Buffer {
+  const data = nested(IFLA_INFO_SLAVE_DATA, [
+    u8Attribute(IFLA_BRPORT_MODE, Number(hairpin)),
+    u8Attribute(IFLA_BRPORT_ISOLATED, Number(isolated)),
   ]);
+  return encodeSetLink(link, [nested(IFLA_LINKINFO, [attribute(IFLA_INFO_SLAVE_KIND, Buffer.from('bridge')), data])]);
 }
 
 export function encodeDeleteLink(link: LinkSelector): Buffer {
