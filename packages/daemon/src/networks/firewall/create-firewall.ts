@@ -193,6 +193,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       });
       learnt.remember(readLearnt(listed, performance.now()).filter(({ set }) => sets.has(set)));
       await laid.lay(parts, learnAll);
+      for (const known of [networks, namePorts, containers, rulesByOwner]) known.clear();
       for (const network of bridged) {
         networks.set(network.id, network);
         keepRules(network.id, policyOf(network));

@@ -12,14 +12,13 @@ import {
 } from './other-tables.ts';
 
 export interface Neighbours {
-  /** Brings the rules into line with the bridges; without any, nothing of the daemon's is left. Calls follow one another. */
+  /** Brings the rules into line with the bridges; without any, nothing of the daemon's is left. The newest call counts. */
   update(bridges: readonly GuestBridge[]): Promise<void>;
 }
 
 /** `owner`: the name of the daemon's table. */
 export function createNeighbours(nft: Nftables, owner: string, log: NetworkLog): Neighbours {
   const told = new Set<string>();
-  let last: Promise<void> = Promise.resolve();
   const update = async (bridges: readonly GuestBridge[]): Promise<void> => {
     const chains = await nft.read('list chains', { withElements: false });
     if (bridges.length > 0) {
@@ -36,11 +35,23 @@ export function createNeighbours(nft: Nftables, owner: string, log: NetworkLog):
     const commands = guestCommands(guests, wantedGuests(owner, places, bridges));
     if (commands !== '') await nft.run(commands);
   };
+  let wanted: readonly GuestBridge[] | null = null;
+  let working: Promise<void> | null = null;
+  const work = async (): Promise<void> => {
+    try {
+      for (let bridges = wanted; bridges !== null; bridges = wanted) {
+        wanted = null;
+        await update(bridges);
+      }
+    } finally {
+      working = null;
+    }
+  };
   return {
     update(bridges) {
-      const turn = last.then(() => update(bridges));
-      last = turn.catch(() => undefined);
-      return turn;
+      wanted = bridges;
+      working ??= work();
+      return working;
     },
   };
 }

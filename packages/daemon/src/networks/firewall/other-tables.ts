@@ -37,16 +37,19 @@ const IPTABLES_FAMILIES: ReadonlySet<string> = new Set(['ip', 'ip6']);
 /** Docker keeps this chain for rules of others, and asks it before its own. */
 const DOCKER_CHAIN = 'DOCKER-USER';
 
-/** The chains of iptables that get rules: DOCKER-USER for what is forwarded, INPUT for the name server where it drops by default. */
+/** The chains of iptables that can have rules of the daemon's. */
 export function hostChains(listed: readonly NftObject[]): { forward: ListedChain[]; input: ListedChain[] } {
   const iptables = chainsOf(listed).filter(({ family, table }) => IPTABLES_FAMILIES.has(family) && table === 'filter');
   return {
     forward: iptables.filter(({ name }) => name === DOCKER_CHAIN),
-    input: iptables.filter(({ name, policy }) => name === 'INPUT' && policy === 'drop'),
+    input: iptables.filter(({ name }) => name === 'INPUT'),
   };
 }
 
-/** The rules that the bridges need there. `owner` is the name of the daemon's table. */
+/**
+ * The rules that the bridges need there: for what is forwarded, and for the name server where INPUT drops by default. `owner` is
+ * the name of the daemon's table.
+ */
 export function wantedGuests(
   owner: string,
   { forward, input }: ReturnType<typeof hostChains>,
@@ -59,9 +62,10 @@ export function wantedGuests(
     comment: `${owner}: ${rule.replaceAll('"', '')}`,
     rule: `${rule} counter accept`,
   });
+  const closedInput = input.filter(({ policy }) => policy === 'drop');
   return bridges.flatMap(({ name, namePorts }) => [
     ...forward.flatMap((chain) => [guest(chain, `iifname "${name}"`), guest(chain, `oifname "${name}"`)]),
-    ...input.flatMap((chain) =>
+    ...closedInput.flatMap((chain) =>
       namePorts.flatMap((port) =>
         ['udp', 'tcp'].map((protocol) => guest(chain, `iifname "${name}" ${protocol} dport ${port}`)),
       ),
