@@ -370,7 +370,8 @@ t.test('a container that changes its files meanwhile', async (t) => {
     const archive = await exported(api, id);
     const { code, stderr } = await run('tar', ['--list', '--verbose'], { input: archive });
     if (code !== 0 || archive.includes('SECRET OF THE HOST')) t.fail(`round ${round}: ${stderr}`);
-    if ((await api.request('GET', `/containers/${id}/changes`)).status !== 200) t.fail(`round ${round}: changes`);
+    const changes = await api.request('GET', `/containers/${id}/changes`);
+    if (changes.status !== 200) t.fail(`round ${round}: ${changes.text}`);
   }
   for (const pause of ['--pause=false', '--pause=true']) {
     const image = await docker.output('commit', pause, id);

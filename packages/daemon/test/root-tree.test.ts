@@ -10,12 +10,14 @@ import {
   openSync,
   readdirSync,
   renameSync,
+  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import t, { type Test } from 'tap';
+import { readDirectory } from '../src/os/read-directory.ts';
 import { createContainerIds } from '../src/runtime/root-tree/container-ids.ts';
 import { createRootTrees, type RootTrees } from '../src/runtime/root-tree/root-trees.ts';
 import { DEFAULT_TAR_LIMITS, type TarEntry } from '../src/storage/tar/tar-entry.ts';
@@ -121,6 +123,18 @@ t.test("names that mean something in a layer, and a launch's mount points", asyn
   writeFileSync(join(root, 'upper/etc/hosts'), 'written');
   t.same(await listed(), ['dev/', 'dev/made', 'etc/', 'etc/hosts', 'ok/']);
   t.ok(shown(entriesOf(await collect(trees.stream(tree, 'root')))).includes('.wh.bin'), 'an export has it');
+});
+
+t.test('a directory that vanishes while it is read', async (t) => {
+  const path = join(t.testdir({ gone: { file: '' } }), 'gone');
+  const directory = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  t.teardown(() => closeSync(directory));
+  t.same(
+    [...readDirectory(directory)].map(({ name }) => name),
+    ['file'],
+  );
+  rmSync(path, { recursive: true });
+  t.same([...readDirectory(directory)], []);
 });
 
 t.test('too deep for a path', async (t) => {

@@ -1,6 +1,8 @@
 /** Names of a directory, getdents64(2): a piece at a time, so that nobody can make a directory too large to be looked at. */
-import { checked, libc } from './libc.ts';
+import koffi from 'koffi';
+import { libc, SystemCallError } from './libc.ts';
 
+const ENOENT = 2;
 const PIECE_BYTES = 64 * 1024;
 const NAME_OFFSET = 19;
 const DOT = 0x2e;
@@ -21,12 +23,20 @@ export interface DirectoryName {
   readonly type: number;
 }
 
-/** All names but `.` and `..`, in the file system's order, of a directory open for reading. @throws SystemCallError */
+/**
+ * All names but `.` and `..`, in the file system's order, of a directory open for reading; none of one that was removed.
+ * @throws SystemCallError
+ */
 export function* readDirectory(fd: number): Generator<DirectoryName, void, void> {
   const entries = Buffer.allocUnsafe(PIECE_BYTES);
   for (;;) {
-    const length = checked('getdents64', getdents64(fd, entries, PIECE_BYTES));
+    const length = getdents64(fd, entries, PIECE_BYTES);
     if (length === 0) return;
+    if (length < 0) {
+      const errno = koffi.errno();
+      if (errno === ENOENT) return;
+      throw new SystemCallError('getdents64', errno);
+    }
     for (let at = 0; at < length; at += entries.readUInt16LE(at + 16)) {
       const start = at + NAME_OFFSET;
       const end = entries.indexOf(0, start);
