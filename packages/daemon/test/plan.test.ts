@@ -67,6 +67,21 @@ t.test('the default container, cgroup version 1', async (t) => {
   const { lines, plan, warnings } = planned();
   t.same(warnings, []);
   t.same(lines, [
+    'H clone namespaces=user,pid,ipc,uts,net',
+    'H id-map kind=uid mappings=[{"containerId":0,"hostId":1073741824,"size":65536}]',
+    'H id-map kind=gid mappings=[{"containerId":0,"hostId":1073741824,"size":65536}]',
+    ...[
+      'C unshare namespaces=mount',
+      'C set-root-propagation propagation=private',
+      'C new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[4]',
+      'C new-mount fsType=devpts newinstance,ptmxmode=0666,mode=0620,gid=5 attributes=nosuid,noexec slot=[6]',
+      'C new-mount fsType=tmpfs mode=1777,size=67108864,uid=0,gid=0 attributes=nosuid,nodev,noexec slot=[7]',
+      'C new-mount fsType=mqueue attributes=nosuid,nodev,noexec slot=[8]',
+      'C new-mount fsType=sysfs attributes=nosuid,nodev,noexec,rdonly slot=[9]',
+      'C new-mount fsType=tmpfs size=4k,mode=0555 attributes=rdonly,nosuid,nodev,noexec slot=[26]',
+      'C attach-mount slot=[26] /',
+      'C pivot-root slot=[26]',
+    ].map((line) => `${line} ahead`),
     `H mkdir /cg/cpu,cpuacct/tsd/${ID} 0755 parents`,
     `H mkdir /cg/memory/tsd/${ID} 0755 parents`,
     `H mkdir /cg/devices/tsd/${ID} 0755 parents`,
@@ -75,15 +90,12 @@ t.test('the default container, cgroup version 1', async (t) => {
     `H write-file /cg/cpuset/tsd/${ID}/cpuset.mems data=0`,
     `H write-file /cg/devices/tsd/${ID}/devices.deny data=a`,
     ...DEVICE_RULES.map((rule) => `H write-file /cg/devices/tsd/${ID}/devices.allow data=${rule}`),
+    `H open-path /cg/cpu,cpuacct/tsd/${ID} slot=[22] directory`,
+    `H open-path /cg/memory/tsd/${ID} slot=[23] directory`,
+    `H open-path /cg/devices/tsd/${ID} slot=[24] directory`,
+    `H open-path /cg/cpuset/tsd/${ID} slot=[25] directory`,
     `H mkdir ${C}/upper 0755 parents uid=1073741824 gid=1073741824`,
     `H mkdir ${C}/work 0700 parents`,
-    'H clone namespaces=user,pid,ipc,uts,net',
-    `C enter-cgroup /cg/cpu,cpuacct/tsd/${ID}`,
-    `C enter-cgroup /cg/memory/tsd/${ID}`,
-    `C enter-cgroup /cg/devices/tsd/${ID}`,
-    `C enter-cgroup /cg/cpuset/tsd/${ID}`,
-    'H id-map kind=uid mappings=[{"containerId":0,"hostId":1073741824,"size":65536}]',
-    'H id-map kind=gid mappings=[{"containerId":0,"hostId":1073741824,"size":65536}]',
     'H set-oom-score-adj optional score=0',
     'H open-child-namespace namespace=user slot=[3]',
     'H clone-tree [0] slot=[18]',
@@ -112,20 +124,18 @@ t.test('the default container, cgroup version 1', async (t) => {
     'H set-mount-attributes slot=[16] propagation=private',
     `H clone-tree ${C}/resolv.conf slot=[17]`,
     'H set-mount-attributes slot=[17] propagation=private',
-    'C unshare namespaces=mount,cgroup',
-    'C set-root-propagation propagation=private',
+    'C enter-cgroup [22]',
+    'C enter-cgroup [23]',
+    'C enter-cgroup [24]',
+    'C enter-cgroup [25]',
+    'C unshare namespaces=cgroup',
     'C attach-mount slot=[2] /',
-    'C new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[4]',
     'C attach-mount slot=[4] [2]/proc create=directory',
     'C attach-mount slot=[5] [2]/dev create=directory',
-    'C new-mount fsType=devpts newinstance,ptmxmode=0666,mode=0620,gid=5 attributes=nosuid,noexec slot=[6]',
     'C attach-mount slot=[6] [5]/pts create=directory',
     ...LINKS(5),
-    'C new-mount fsType=tmpfs mode=1777,size=67108864 attributes=nosuid,nodev,noexec slot=[7]',
     'C attach-mount slot=[7] [5]/shm create=directory',
-    'C new-mount fsType=mqueue attributes=nosuid,nodev,noexec slot=[8]',
     'C attach-mount slot=[8] [5]/mqueue create=directory',
-    'C new-mount fsType=sysfs attributes=nosuid,nodev,noexec,rdonly slot=[9]',
     'C attach-mount slot=[9] [2]/sys create=directory',
     'C attach-mount slot=[10] [9]/fs/cgroup',
     'C attach-mount slot=[11] [10]/cpu,cpuacct',
@@ -140,7 +150,7 @@ t.test('the default container, cgroup version 1', async (t) => {
     'C write-file [4]/sys/net/ipv4/ping_group_range data=0 65535 optional',
     'C set-hostname name=c0ffee000000',
     'C netlink protocol=0 messages=32',
-    'C pivot-root slot=[2]',
+    'C change-root slot=[2]',
     ...MASKS(4, 9),
     'C new-session-keyring optional',
     'C change-directory path=/',
@@ -184,14 +194,14 @@ t.test('cgroup version 2: one tree, entered by clone', async (t) => {
       `H open-path /cg/tsd/${ID} slot=[3] directory`,
       'H clone namespaces=user,pid,ipc,uts,net cgroup=[3]',
       `H clone-tree /cg/tsd/${ID} slot=[11]`,
-      'C unshare namespaces=mount,cgroup',
+      'C unshare namespaces=cgroup',
       'C attach-mount slot=[11] [10]/fs/cgroup',
     ],
   );
   t.equal(plan.supervisor.oomCounterFile, `/cg/tsd/${ID}/memory.events`);
   const shared = planned({}, { CgroupnsMode: 'host' }, { host: hostFacts(V2) }).lines;
   t.ok(shared.includes('H clone-tree /cg slot=[11]'), "with the host's cgroup namespace the whole tree is shown");
-  t.notOk(shared.includes('C unshare namespaces=mount,cgroup'));
+  t.notOk(shared.includes('C unshare namespaces=cgroup'));
   const programs = (hostConfig: LaunchHostConfig): string[] =>
     planned({}, hostConfig, { host: hostFacts(V2), idRange: null }).lines.filter((line) =>
       line.includes('device-program'),
@@ -250,7 +260,7 @@ t.test('--privileged', async (t) => {
   t.ok(lines.includes('H clone namespaces=pid,ipc,uts,net'), 'gives up the user namespace');
   t.ok(lines.includes(credentials(0, 0, '0', all, all)));
   t.ok(lines.includes('H mknod [4]/sda type=block 0660 major=8 minor=0 uid=0 gid=6'));
-  t.ok(lines.includes('C new-mount fsType=sysfs attributes=nosuid,nodev,noexec slot=[8]'), '/sys is writable');
+  t.ok(lines.includes('C new-mount fsType=sysfs attributes=nosuid,nodev,noexec slot=[8] ahead'), '/sys is writable');
   t.ok(
     lines.includes('C set-mount-attributes slot=[9] set=nosuid,nodev,noexec propagation=private recursive'),
     'and its cgroups',
@@ -374,7 +384,7 @@ t.test('interfaces', async (t) => {
   };
   const second: PlannedInterface = { ...bridge, name: 'eth1', addresses: ['10.1.0.2/24', 'fd00::2/64'], gateways: [] };
   const { lines, plan } = planned({}, { NetworkMode: 'web' }, { networks: [bridge, second] });
-  const at = lines.indexOf('C unshare namespaces=mount,cgroup');
+  const at = lines.findIndex((line) => line.startsWith('C enter-cgroup'));
   t.same(lines.slice(at - 3, at), [
     'H open-child-namespace namespace=net slot=[18]',
     'H netlink protocol=0 messages=136,68,60,136,68,60',
@@ -463,7 +473,7 @@ t.test('mounts', async (t) => {
     /H clone-tree \/srv\/deep slot=\[(\d+)\] recursive\nH set-mount-attributes slot=\[\1\] set=rdonly propagation=slave recursive\nH set-mount-attributes optional slot=\[\1\] idmap=\[3\] recursive/,
   );
   t.match(text, /H clone-tree \/srv\/file slot=\[(\d+)\]\nH set-mount-attributes slot=\[\1\] propagation=private\n/);
-  t.match(text, /size=1000 /);
+  t.match(text, /size=1000,/);
 
   const refused = (target: string, message: RegExp): void => {
     t.throws(() => planned({}, {}, { mounts: [{ type: 'tmpfs', target, readOnly: false }] }), {

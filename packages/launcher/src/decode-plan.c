@@ -23,7 +23,9 @@ static const char *one_step(struct reader *r, struct step *step, bool *cloned)
     memset(step, 0, sizeof *step);
     step->op = read_u16(r);
     step->side = read_choice(r, SIDE_HOST, SIDE_CONTAINER);
-    step->optional = read_boolean(r);
+    uint8_t flags = read_choice(r, 0, 3);
+    step->optional = flags & 1;
+    step->ahead = flags & 2;
     step->at.base = NO_SLOT;
     step->at.path = "";
     uint32_t length = read_u32(r);
@@ -37,6 +39,18 @@ static const char *one_step(struct reader *r, struct step *step, bool *cloned)
     error = misplaced_step(step, *cloned);
     *cloned = *cloned || step->op == OP_CLONE;
     return error;
+}
+
+/* Steps ahead are a run of the child's of their own: the host's side goes on behind it, and waits where the next one begins. */
+static const char *misplaced_ahead(const struct step *steps, uint32_t i)
+{
+    const struct step *before = i > 0 ? &steps[i - 1] : NULL;
+
+    if (steps[i].ahead && (steps[i].side != SIDE_CONTAINER || steps[i].op == OP_EXEC))
+        return "a step that cannot be done ahead";
+    if (before && before->side == SIDE_CONTAINER && steps[i].side == SIDE_CONTAINER && before->ahead != steps[i].ahead)
+        return "steps ahead beside others of the container side";
+    return NULL;
 }
 
 static int failed(struct plan_error *error, uint32_t step, const char *message)
@@ -85,6 +99,8 @@ int decode_plan(const uint8_t *data, size_t length, struct arena *arena, struct 
     uint32_t ptys = 0;
     for (uint32_t i = 0; i < plan->step_count; i++) {
         message = one_step(&r, &plan->steps[i], &cloned);
+        if (!message)
+            message = misplaced_ahead(plan->steps, i);
         if (!message && (plan->steps[i].op == OP_EXEC) != (i == plan->step_count - 1))
             message = "exec is not the last step, once";
         if (message)

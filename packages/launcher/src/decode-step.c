@@ -177,6 +177,7 @@ void decode_payload(struct reader *r, struct step *step)
         step->root_propagation.propagation = read_choice(r, PROPAGATION_PRIVATE, PROPAGATION_UNBINDABLE);
         return;
     case OP_PIVOT_ROOT:
+    case OP_CHANGE_ROOT:
         step->slot = read_slot(r);
         return;
     case OP_SET_HOSTNAME:
@@ -261,6 +262,7 @@ const char *misplaced_step(const struct step *step, bool cloned)
     case OP_MASK_PATH:
     case OP_READ_ONLY_PATH:
     case OP_PIVOT_ROOT:
+    case OP_CHANGE_ROOT:
     case OP_SET_HOSTNAME:
     case OP_SET_DOMAINNAME:
     case OP_SET_UMASK:

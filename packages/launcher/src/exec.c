@@ -45,8 +45,8 @@ int take_own_descriptors(struct launch *launch)
     if (!open_stdin && !tty && make_empty_stdin() < 0)
         return -1;
     set_detail("descriptors", NULL);
-    if (close_range(FIRST_HOST_FD, LAUNCHER_PIDFD - 1, CLOSE_RANGE_UNSHARE) < 0 ||
-        close_range(LAUNCHER_PIDFD + 1, ~0U, 0) < 0)
+    if (close_range(LAUNCHER_PIDFD + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0 ||
+        close_range(FIRST_HOST_FD, LAUNCHER_PIDFD - 1, 0) < 0)
         return -1;
     launch->own_descriptors = true;
     if (send_baton(CHILD_BATON_FD, BATON_UNSHARED, NULL) < 0)

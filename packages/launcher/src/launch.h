@@ -17,6 +17,7 @@ struct launch {
     bool stdio_made;
     bool own_descriptors; /* the child has a table of its own, with the stdio on 0-2 */
     uint32_t umask;
+    int written_fd; /* one more than the descriptor of the file that the next step writes to again; 0 for none */
 };
 
 /* Executes one step in this process. Returns -1 with errno and perhaps a detail. `clone` returns in both processes;
@@ -42,7 +43,7 @@ void kill_child(struct launch *launch);
 int step_mkdir(const struct launch *launch, const struct step *step);
 int step_symlink(const struct launch *launch, const struct step *step);
 int step_mknod(const struct launch *launch, const struct step *step);
-int step_write_file(const struct launch *launch, const struct step *step);
+int step_write_file(struct launch *launch, const struct step *step);
 int step_open_path(const struct launch *launch, const struct step *step);
 int write_once(int descriptor, const void *data, size_t length);
 
@@ -53,6 +54,7 @@ int step_new_mount(const struct step *step);
 int step_attach_mount(const struct launch *launch, const struct step *step);
 int step_set_root_propagation(const struct step *step);
 int step_pivot_root(const struct step *step);
+int step_change_root(const struct step *step);
 
 /* overlay-by-path.c */
 int step_new_overlay_by_path(const struct step *step);

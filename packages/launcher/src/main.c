@@ -264,6 +264,8 @@ int main(int argc, char **argv, char **env)
         fail(&failure);
     open_oom_counter(launch.plan->supervisor.oom_counter_file);
     start_supervision(&launch);
+    /* only now: each detached mount that goes waits for all processors (RCU) */
+    close_range(FIRST_SLOT_FD, LAST_SLOT_FD, 0);
     munmap(memory, plan_memory_size());
     supervise(&supervisor);
     _exit(0);

@@ -57,7 +57,8 @@ enum op {
     OP_EXEC,
     OP_ATTACH_DEVICE_PROGRAM,
     OP_NEW_OVERLAY_BY_PATH,
-    OP_LAST = OP_NEW_OVERLAY_BY_PATH,
+    OP_CHANGE_ROOT,
+    OP_LAST = OP_CHANGE_ROOT,
 };
 
 enum namespace_bit {
@@ -116,6 +117,7 @@ struct step {
     uint16_t op;
     uint8_t side;
     bool optional;
+    bool ahead; /* the host's side goes on meanwhile */
     struct plan_path at; /* of every op with a path */
     uint32_t slot;       /* of every op that fills or uses one */
     union {

@@ -45,6 +45,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_MASK_PATH: return step_mask_path(launch, step);
     case OP_READ_ONLY_PATH: return step_read_only_path(launch, step);
     case OP_PIVOT_ROOT: return step_pivot_root(step);
+    case OP_CHANGE_ROOT: return step_change_root(step);
     case OP_SET_HOSTNAME:
     case OP_SET_DOMAINNAME: return set_name(step);
     case OP_NETLINK: return step_netlink(step);
@@ -86,9 +87,9 @@ _Noreturn void run_child(struct launch *launch)
         for (; i < plan->step_count && plan->steps[i].side == SIDE_CONTAINER; i++) {
             const struct step *step = &plan->steps[i];
             clear_detail();
-            /* cgroups are entered with the launcher's own ids: PROTOCOL.md, enter-cgroup */
+            /* cgroups are entered with the launcher's own ids, which steps ahead do not change: PROTOCOL.md, enter-cgroup */
             int result = 0;
-            if (launch->new_user_namespace && step->op != OP_ENTER_CGROUP) {
+            if (launch->new_user_namespace && !step->ahead && step->op != OP_ENTER_CGROUP) {
                 launch->new_user_namespace = false;
                 result = become_namespace_root();
             }
@@ -118,7 +119,7 @@ static int close_what_the_child_has(const struct plan *plan)
     close(EXEC_LABEL_FD);
     close(MASK_FILE_FD);
     close(MASK_DIRECTORY_FD);
-    return close_range(FIRST_SLOT_FD, LAST_SLOT_FD, 0);
+    return 0;
 }
 
 static void fill(struct failure *failure, uint32_t step, int error, const char *detail)
@@ -134,21 +135,18 @@ static bool cancelled(const struct pollfd *control)
     return control->revents & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-/* Lets the child work from step `*index` on. Returns 0 when it has handed the baton back (`*index`: the next step), 1 when the
- * process runs, -1 with `failure` when neither will happen. */
-static int let_child_work(const struct launch *launch, uint32_t *index, warn_function *warn, struct failure *failure)
+/* Waits for the child, which works from step `*index` on. Returns 0 when it has handed the baton back (`*index`: the next step), 1
+ * when the process runs, -1 with `failure` when neither will happen. */
+static int await_child(const struct launch *launch, uint32_t *index, warn_function *warn, struct failure *failure)
 {
     struct pollfd waits[] = {
         {.fd = HOST_BATON_FD, .events = POLLIN},
         {.fd = CHILD_PIDFD, .events = POLLIN},
         {.fd = CONTROL_FD, .events = POLLRDHUP},
     };
-    const struct failure go = {.step = *index};
     struct baton_message message;
     bool executing = false;
 
-    if (send_baton(HOST_BATON_FD, BATON_GO, &go) < 0)
-        return fill(failure, *index, errno, "baton"), -1;
     for (;;) {
         if (poll(waits, 3, -1) < 0)
             return fill(failure, *index, errno, "baton"), -1;
@@ -234,36 +232,69 @@ void kill_child(struct launch *launch)
     launch->child = 0;
 }
 
-int run_plan(struct launch *launch, warn_function *warn, struct failure *failure)
+/* Lets the child work from step `index` on. */
+static int let_child_work(uint32_t index, struct failure *failure)
 {
-    const struct plan *plan = launch->plan;
+    const struct failure go = {.step = index};
+
+    return send_baton(HOST_BATON_FD, BATON_GO, &go) < 0 ? fill(failure, index, errno, "baton"), -1 : 0;
+}
+
+/* Does a step of the host's side. Returns -1 with `failure` where the launch ends with it. */
+static int work(struct launch *launch, uint32_t index, warn_function *warn, struct failure *failure)
+{
+    const struct step *step = &launch->plan->steps[index];
 
     clear_detail();
-    if (make_baton(launch) < 0 || open_init(plan) < 0)
-        return fill(failure, NO_STEP, errno, "preparation"), -1;
+    if (run_step(launch, step) >= 0)
+        return 0;
+    *failure = failure_of(index, step);
+    if (!step->optional || step->op == OP_CLONE)
+        return -1;
+    warn(failure);
+    return 0;
+}
+
+/* Both sides, in the plan's order; steps ahead beside the host's that follow them. Returns 0 when the process runs. */
+static int run_steps(struct launch *launch, warn_function *warn, struct failure *failure)
+{
+    const struct plan *plan = launch->plan;
+    uint32_t ahead = NO_STEP; /* where the child began what it does ahead, until it has been waited for */
+
     for (uint32_t i = 0; i < plan->step_count;) {
-        const struct step *step = &plan->steps[i];
-        if (step->side == SIDE_CONTAINER) {
-            int result = let_child_work(launch, &i, warn, failure);
-            if (result > 0)
-                return 0;
-            if (result == 0)
-                continue;
-            kill_child(launch);
-            return -1;
-        }
-        clear_detail();
-        if (run_step(launch, step) < 0) {
-            *failure = failure_of(i, step);
-            if (!step->optional || step->op == OP_CLONE) {
-                kill_child(launch);
+        if (plan->steps[i].side == SIDE_HOST) {
+            if (work(launch, i, warn, failure) < 0)
                 return -1;
-            }
-            warn(failure);
+            if (launch->in_child)
+                run_child(launch);
+            i++;
+            continue;
         }
-        if (launch->in_child)
-            run_child(launch);
-        i++;
+        if (ahead != NO_STEP && await_child(launch, &ahead, warn, failure) != 0)
+            return -1;
+        ahead = NO_STEP;
+        if (let_child_work(i, failure) < 0)
+            return -1;
+        if (plan->steps[i].ahead) {
+            ahead = i;
+            while (plan->steps[i].side == SIDE_CONTAINER)
+                i++;
+            continue;
+        }
+        int result = await_child(launch, &i, warn, failure);
+        if (result != 0)
+            return result > 0 ? 0 : -1;
     }
     return fill(failure, NO_STEP, EINVAL, "a plan without exec"), -1;
+}
+
+int run_plan(struct launch *launch, warn_function *warn, struct failure *failure)
+{
+    clear_detail();
+    if (make_baton(launch) < 0 || open_init(launch->plan) < 0)
+        return fill(failure, NO_STEP, errno, "preparation"), -1;
+    if (run_steps(launch, warn, failure) == 0)
+        return 0;
+    kill_child(launch);
+    return -1;
 }

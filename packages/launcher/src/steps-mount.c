@@ -151,6 +151,16 @@ int step_set_root_propagation(const struct step *step)
     return mount(NULL, "/", NULL, MS_REC | propagation_flag(step->root_propagation.propagation), NULL);
 }
 
+/* chroot(2) into what is attached above an empty root: PROTOCOL.md, change-root. */
+int step_change_root(const struct step *step)
+{
+    if (fchdir(slot_fd(step->slot)) < 0)
+        return -1;
+    if (chroot(".") < 0)
+        return -1;
+    return chdir("/");
+}
+
 /* pivot_root(2), "pivot_root(".", ".")": no directory for the old root is needed. */
 int step_pivot_root(const struct step *step)
 {

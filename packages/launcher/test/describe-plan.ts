@@ -24,8 +24,8 @@ const ATTRIBUTES: readonly MountAttribute[] = [
 
 export function describePlan(plan: LaunchPlan): string {
   const steps = plan.steps.map((step, index) => {
-    const optional = step.optional ? '?' : '';
-    return `${[index, `${step.side}${optional}`, step.op, ...describe(step)].join(' ')}\n`;
+    const flags = `${step.optional ? '?' : ''}${step.ahead ? '&' : ''}`;
+    return `${[index, `${step.side}${flags}`, step.op, ...describe(step)].join(' ')}\n`;
   });
   return describeSupervisor(plan.supervisor) + steps.join('');
 }
@@ -88,6 +88,7 @@ function describe(step: Step): readonly (string | number)[] {
     case 'set-root-propagation':
       return [step.propagation];
     case 'pivot-root':
+    case 'change-root':
       return [step.slot];
     case 'set-hostname':
     case 'set-domainname':

@@ -123,6 +123,7 @@ static const char *const op_names[] = {
     "exec",
     "attach-device-program",
     "new-overlay-by-path",
+    "change-root",
 };
 
 static void new_mount(FILE *to, const struct step *step)
@@ -240,6 +241,7 @@ static void fields(FILE *to, const struct step *step)
         fprintf(to, " %s", propagations[step->root_propagation.propagation]);
         return;
     case OP_PIVOT_ROOT:
+    case OP_CHANGE_ROOT:
         fprintf(to, " %" PRIu32, step->slot);
         return;
     case OP_SET_HOSTNAME:
@@ -319,8 +321,8 @@ void dump_plan(FILE *to, const struct plan *plan)
     fputc('\n', to);
     for (uint32_t i = 0; i < plan->step_count; i++) {
         const struct step *step = &plan->steps[i];
-        fprintf(to, "%" PRIu32 " %s%s %s", i, step->side == SIDE_HOST ? "host" : "container", step->optional ? "?" : "",
-                op_names[step->op]);
+        fprintf(to, "%" PRIu32 " %s%s%s %s", i, step->side == SIDE_HOST ? "host" : "container", step->optional ? "?" : "",
+                step->ahead ? "&" : "", op_names[step->op]);
         fields(to, step);
         fputc('\n', to);
     }

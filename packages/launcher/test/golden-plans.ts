@@ -109,6 +109,7 @@ const everyStep: Step[] = [
   { op: 'mask-path', side: 'container', at: { path: '/proc/kcore' } },
   { op: 'read-only-path', side: 'container', at: { path: '/proc/sys' } },
   { op: 'pivot-root', side: 'container', slot: 9 },
+  { op: 'change-root', side: 'container', slot: 9 },
   { op: 'set-hostname', side: 'container', name: 'h'.repeat(64) },
   { op: 'set-domainname', side: 'container', name: '' },
   { op: 'netlink', side: 'host', protocol: 0, messages: [Uint8Array.from({ length: 16 }, (_, i) => i * 17)] },
@@ -140,6 +141,16 @@ export const GOLDEN_PLANS: Readonly<Record<string, LaunchPlan>> = {
     steps: [clone, exec],
   },
   'every-step': { supervisor, steps: everyStep },
+  ahead: {
+    supervisor: { ...supervisor, log: null, openStdin: false, stdinOnce: false, oomCounterFile: null },
+    steps: [
+      clone,
+      { op: 'unshare', side: 'container', ahead: true, namespaces: ['mount'] },
+      { op: 'pivot-root', side: 'container', ahead: true, optional: true, slot: 9 },
+      { op: 'open-path', side: 'host', at: { path: '/x' }, slot: 2 },
+      exec,
+    ],
+  },
   terminal: {
     supervisor: { ...supervisor, tty: true, stdinOnce: false, log: { file: '/log', maxBytes: 0, maxFiles: 1000 } },
     steps: [clone, { op: 'open-pty', side: 'container', root: 9, rows: 24, columns: 65_535 }, exec],
@@ -182,6 +193,21 @@ export const BAD_PLANS: Readonly<
     of: 'least',
     change: (b) => edit(b, stepAt(b, 0) + 2, 1),
     error: "step 0: clone is the host's, once",
+  },
+  'host-step-ahead': {
+    of: 'least',
+    change: (b) => edit(b, stepAt(b, 0) + 3, 2),
+    error: 'step 0: a step that cannot be done ahead',
+  },
+  'ahead-beside-others': {
+    of: 'ahead',
+    change: (b) => edit(b, stepAt(b, 2) + 3, 1),
+    error: 'step 2: steps ahead beside others of the container side',
+  },
+  'exec-ahead': {
+    of: 'least',
+    change: (b) => edit(b, stepAt(b, 1) + 3, 2),
+    error: 'step 1: a step that cannot be done ahead',
   },
   'payload-too-long': {
     of: 'least',

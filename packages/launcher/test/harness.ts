@@ -104,13 +104,16 @@ const DEV = 6;
 const PTS = 7;
 const SYS = 8;
 const MQUEUE = 9;
+const EMPTY_ROOT = 10;
 const DEVICES = ['null', 'zero', 'full', 'random', 'urandom', 'tty'];
 const FIRST_DEVICE = 16;
+const FIRST_CGROUP = 32;
 
 /** Every namespace, an idmapped layer under an overlay, /proc, /sys and /dev: what the daemon's plans are made of. */
 export function containerPlan(bench: Bench, argv: readonly string[], options: ContainerOptions = {}): LaunchPlan {
   const host = <T>(step: T): T & { side: 'host' } => ({ ...step, side: 'host' });
   const container = <T>(step: T): T & { side: 'container' } => ({ ...step, side: 'container' });
+  const ahead = <T>(step: T): T & { side: 'container'; ahead: true } => ({ ...step, side: 'container', ahead: true });
   const root = { base: ROOT };
   const mapping = [{ containerId: 0, hostId: FIRST_HOST_ID, size: 65_536 }];
   const string = (key: string, value: string) => ({ kind: 'string', key, value }) as const;
@@ -121,9 +124,26 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
     host({ op: 'clone-tree', at: { path: bench.root }, slot: LAYER }),
     ...(options.cgroups ?? []).map((path) => host({ op: 'mkdir', at: { path }, mode: 0o755 } as const)),
     host({ op: 'clone', namespaces: CLONED_NAMESPACES }),
-    ...(options.cgroups ?? []).map((path) => container({ op: 'enter-cgroup', at: { path } } as const)),
     host({ op: 'id-map', kind: 'uid', mappings: mapping }),
     host({ op: 'id-map', kind: 'gid', mappings: mapping }),
+    ahead({ op: 'unshare', namespaces: ['mount'] }),
+    ahead({ op: 'set-root-propagation', propagation: 'private' }),
+    ahead({ op: 'new-mount', fsType: 'proc', options: [string('source', 'proc')], attributes: flags, slot: PROC }),
+    ahead({ op: 'new-mount', fsType: 'sysfs', options: [], attributes: [...flags, 'rdonly'], slot: SYS }),
+    ahead({
+      op: 'new-mount',
+      fsType: 'devpts',
+      options: [string('mode', '0620'), string('ptmxmode', '0666'), string('gid', '5')],
+      attributes: ['nosuid', 'noexec'],
+      slot: PTS,
+    }),
+    ahead({ op: 'new-mount', fsType: 'mqueue', options: [], attributes: flags, slot: MQUEUE }),
+    ahead({ op: 'new-mount', fsType: 'tmpfs', options: [], attributes: ['rdonly'], slot: EMPTY_ROOT }),
+    ahead({ op: 'attach-mount', slot: EMPTY_ROOT, at: { path: '/' } }),
+    ahead({ op: 'pivot-root', slot: EMPTY_ROOT }),
+    ...(options.cgroups ?? []).map((path, index) =>
+      host({ op: 'open-path', at: { path }, slot: FIRST_CGROUP + index, directory: true } as const),
+    ),
     host({ op: 'open-child-namespace', namespace: 'user', slot: USER_NAMESPACE }),
     host({ op: 'set-mount-attributes', slot: LAYER, idmap: USER_NAMESPACE, set: ['rdonly'] }),
     host({ op: 'open-path', at: { path: join(bench.directory, 'upper') }, slot: UPPER, directory: true }),
@@ -138,12 +158,12 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
     ...DEVICES.map((name, index) =>
       host({ op: 'clone-tree', at: { path: `/dev/${name}` }, slot: FIRST_DEVICE + index } as const),
     ),
-    container({ op: 'unshare', namespaces: ['mount', 'cgroup'] }),
-    container({ op: 'set-root-propagation', propagation: 'private' }),
+    ...(options.cgroups ?? []).map((_, index) =>
+      container({ op: 'enter-cgroup', at: { base: FIRST_CGROUP + index, path: '' } } as const),
+    ),
+    container({ op: 'unshare', namespaces: ['cgroup'] }),
     container({ op: 'attach-mount', slot: ROOT, at: { path: '/' } }),
-    container({ op: 'new-mount', fsType: 'proc', options: [string('source', 'proc')], attributes: flags, slot: PROC }),
     container({ op: 'attach-mount', slot: PROC, at: { ...root, path: 'proc' }, create: 'directory' }),
-    container({ op: 'new-mount', fsType: 'sysfs', options: [], attributes: [...flags, 'rdonly'], slot: SYS }),
     container({ op: 'attach-mount', slot: SYS, at: { ...root, path: 'sys' }, create: 'directory' }),
     container({
       op: 'new-mount',
@@ -153,15 +173,7 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
       slot: DEV,
     }),
     container({ op: 'attach-mount', slot: DEV, at: { ...root, path: 'dev' }, create: 'directory' }),
-    container({
-      op: 'new-mount',
-      fsType: 'devpts',
-      options: [string('mode', '0620'), string('ptmxmode', '0666'), string('gid', '5')],
-      attributes: ['nosuid', 'noexec'],
-      slot: PTS,
-    }),
     container({ op: 'attach-mount', slot: PTS, at: { ...root, path: 'dev/pts' }, create: 'directory' }),
-    container({ op: 'new-mount', fsType: 'mqueue', options: [], attributes: flags, slot: MQUEUE }),
     container({ op: 'attach-mount', slot: MQUEUE, at: { ...root, path: 'dev/mqueue' }, create: 'directory' }),
     ...DEVICES.map((name, index) =>
       container({
@@ -175,7 +187,7 @@ export function containerPlan(bench: Bench, argv: readonly string[], options: Co
     container({ op: 'symlink', at: { ...root, path: 'dev/fd' }, target: '/proc/self/fd' }),
     container({ op: 'symlink', at: { ...root, path: 'dev/stdout' }, target: '/proc/self/fd/1' }),
     container({ op: 'set-hostname', name: 'bench' }),
-    container({ op: 'pivot-root', slot: ROOT }),
+    container({ op: 'change-root', slot: ROOT }),
     ...['/proc/kcore', '/proc/keys', '/proc/timer_list', '/sys/firmware', '/proc/scsi'].map((path) =>
       container({ op: 'mask-path', at: { path } } as const),
     ),

@@ -250,6 +250,25 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     t.match(text, 'written\n321\n');
   });
 
+  await t.test('a step ahead that fails, and a step of the host that fails meanwhile', async (t) => {
+    const plan = containerPlan(bench, ['true']);
+    const ahead = plan.steps.findIndex((step) => step.ahead);
+    const broken: Step = { op: 'mkdir', side: 'container', ahead: true, at: { path: '/no/parent' }, mode: 0o755 };
+    const withBroken = { ...plan, steps: plan.steps.toSpliced(ahead, 0, broken) };
+    t.match(await failureOf(launch(withBroken)), { step: ahead, errno: ENOENT, detail: '/no/parent' });
+    const after = plan.steps.findLastIndex((step) => step.ahead) + 1;
+    const nowhere: Step = { op: 'open-path', side: 'host', at: { path: '/nowhere' }, slot: 1 };
+    const meanwhile = { ...plan, steps: plan.steps.toSpliced(after, 0, nowhere) };
+    t.match(await failureOf(launch(meanwhile)), { step: after, errno: ENOENT, detail: '/nowhere' });
+    const optional: LaunchPlan = { ...plan, steps: plan.steps.toSpliced(ahead, 0, { ...broken, optional: true }) };
+    const launched = await launch(optional);
+    t.match(await launched.exited, { kind: 'exited', code: 0 });
+    t.match(
+      launched.messages.filter((message) => message.type === 'warning'),
+      [{ step: ahead, errno: ENOENT }],
+    );
+  });
+
   await t.test('tells of optional steps that fail, and goes on', async (t) => {
     const plan = containerPlan(bench, ['true'], {
       before: [

@@ -59,6 +59,7 @@ const OPS: Readonly<Record<Step['op'], { readonly number: number; readonly side:
   exec: { number: 34, side: 'container' },
   'attach-device-program': { number: 35, side: 'host' },
   'new-overlay-by-path': { number: 36, side: 'host' },
+  'change-root': { number: 37, side: 'container' },
 };
 
 const SIDES: Readonly<Record<Side, number>> = { host: 0, container: 1 };
@@ -131,7 +132,7 @@ function writeStep(writer: WireWriter, step: Step): void {
   writer
     .u16(op.number)
     .u8(SIDES[step.side])
-    .u8(step.optional === true ? 1 : 0);
+    .u8(Number(step.optional ?? false) | (Number(step.ahead ?? false) << 1));
   withLength(writer, () => writePayload(writer, step));
 }
 
@@ -226,6 +227,7 @@ function writePayload(writer: WireWriter, step: Step): void {
       writer.u8(PROPAGATIONS[step.propagation]);
       return;
     case 'pivot-root':
+    case 'change-root':
       writeSlot(writer, step.slot);
       return;
     case 'set-hostname':

@@ -71,6 +71,8 @@ interface StepBase {
   readonly side: Side;
   /** A failure is reported as a warning and the plan goes on. */
   readonly optional?: boolean;
+  /** Container side only: the host's steps that follow are done meanwhile, up to the next one of the container side. */
+  readonly ahead?: boolean;
 }
 
 export type Step = StepBase &
@@ -160,6 +162,8 @@ export type Step = StepBase &
     | { readonly op: 'read-only-path'; readonly at: PlanPath }
     /** pivot_root(2) into the mount at the directory in the slot; the old root is detached. */
     | { readonly op: 'pivot-root'; readonly slot: Slot }
+    /** chroot(2) into the directory in the slot, which must be attached above the root of a namespace that has nothing else. */
+    | { readonly op: 'change-root'; readonly slot: Slot }
     | { readonly op: 'set-hostname'; readonly name: string }
     | { readonly op: 'set-domainname'; readonly name: string }
     /** Sends complete netlink messages, each after the acknowledgement of the one before (netlink(7)), in this side's network

@@ -7,12 +7,12 @@ import type { Slot, Step } from './launch-plan.ts';
 import { deviceRules, formatDeviceRule } from './plan-devices.ts';
 
 export interface CgroupSteps {
-  /** Host side, before `clone`. */
+  /** Host side, before `clone`: what the process is born in. */
   readonly make: readonly Step[];
+  /** Host side, after it: what the process enters. */
+  readonly makeLater: readonly Step[];
   /** For `clone`: the version 2 cgroup to start in. */
   readonly cloneInto: Slot | undefined;
-  /** The child's first steps. */
-  readonly enter: readonly Step[];
 }
 
 /**
@@ -32,7 +32,7 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
       'Your kernel does not support the devices cgroup or the cgroup is not mounted. Access to devices is not limited.',
     );
   }
-  if (layout === null) return { make: [], cloneInto: undefined, enter: [] };
+  if (layout === null) return { make: [], makeLater: [], cloneInto: undefined };
   const make: Step[] = cgroupTrees(layout).map((tree) => ({
     op: 'mkdir',
     side: 'host',
@@ -62,16 +62,28 @@ export function planCgroups(context: LaunchContext): CgroupSteps {
       program: deviceProgram(rules),
     });
   }
-  if (layout.version === 1) {
-    const enter = layout.trees.map(
-      (tree): Step => ({ op: 'enter-cgroup', side: 'container', at: { path: containerCgroup(tree, id) } }),
-    );
-    return { make, cloneInto: undefined, enter };
-  }
+  if (layout.version === 1) return { make: [], makeLater: make, cloneInto: undefined };
   const cloneInto = context.newSlot();
   const path = containerCgroup(layout.unified, id);
   make.push({ op: 'open-path', side: 'host', at: { path }, slot: cloneInto, directory: true });
-  return { make, cloneInto, enter: [] };
+  return { make, makeLater: [], cloneInto };
+}
+
+/**
+ * How the child enters its version 1 cgroups: its first steps but those ahead, after which the host's paths are out of its
+ * sight, so the host's side opens them.
+ */
+export function planCgroupEntry(context: LaunchContext): {
+  readonly open: readonly Step[];
+  readonly enter: readonly Step[];
+} {
+  const { host, id } = context.input;
+  if (host.cgroups?.version !== 1) return { open: [], enter: [] };
+  const slots = host.cgroups.trees.map((tree) => ({ path: containerCgroup(tree, id), slot: context.newSlot() }));
+  return {
+    open: slots.map(({ path, slot }) => ({ op: 'open-path', side: 'host', at: { path }, slot, directory: true })),
+    enter: slots.map(({ slot }) => ({ op: 'enter-cgroup', side: 'container', at: { base: slot, path: '' } })),
+  };
 }
 
 /** The file with the `oom_kill` counter of the container's memory cgroup; null without one. */

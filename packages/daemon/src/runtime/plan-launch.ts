@@ -3,14 +3,14 @@ import { TsdError } from '@tsd/shared/errors';
 import type { LaunchContext } from './launch-context.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { LaunchPlan, Slot, Step } from './launch-plan.ts';
-import { oomCounterFile, planCgroups } from './plan-cgroup.ts';
+import { oomCounterFile, planCgroupEntry, planCgroups } from './plan-cgroup.ts';
 import { planCapabilities, planCredentials } from './plan-credentials.ts';
 import { planMasks } from './plan-masks.ts';
 import { planMounts } from './plan-mounts.ts';
-import { clonedNamespaces, resolveNamespaces, unsharedNamespaces } from './plan-namespaces.ts';
+import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
 import { planNetwork } from './plan-network.ts';
 import { containerHostname, planExec, planOomScore, planRlimits, workingDirectory } from './plan-process.ts';
-import { planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
+import { planEmptyRoot, planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
 import { planSysctls } from './plan-sysctls.ts';
 import { resolveUser } from './resolve-user.ts';
 import { parseSecurityOptions } from './security-options.ts';
@@ -69,11 +69,12 @@ function idMaps(context: LaunchContext): Step[] {
  * Turns a container and what is known of the host into the steps of its launch, in an order that hands the baton over as
  * seldom as possible:
  *
- * 1. host: cgroups with their limits, the upper directory; `clone`;
- * 2. container: enters its cgroups (version 1), still with the launcher's ids;
- * 3. host: id maps, then every mount that needs the host's sight or rights, detached;
- * 4. container: attaches them beneath the root, mounts what belongs to its namespaces, settings, pivot_root, masks;
- * 5. container: seccomp and credentials, `exec`.
+ * 1. host: on version 2 the cgroup; `clone`, id maps;
+ * 2. container, ahead: mounts what belongs to its namespaces, detached, and leaves the host's root for an empty one;
+ * 3. host, meanwhile: cgroups with their limits, the upper directory, every mount that needs the host's sight or rights,
+ *    detached;
+ * 4. container: enters its cgroups (version 1), still with the launcher's ids; attaches the mounts beneath the root, settings,
+ *    the root changed, masks; seccomp and credentials, `exec`.
  *
  * @throws TsdError for a configuration that Docker refuses too, with its text.
  */
@@ -106,9 +107,10 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
   const network = planNetwork(context);
   const directory = workingDirectory(config);
   const root = { base: context.rootSlot };
+  const rootMount = planRootMount(context, userNamespace.slot);
+  const entry = planCgroupEntry(context);
   const steps: Step[] = [
     ...cgroups.make,
-    ...planUpperDirectories(context),
     ...network.join,
     {
       op: 'clone',
@@ -116,16 +118,18 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
       namespaces: clonedNamespaces(own),
       ...(cgroups.cloneInto === undefined ? {} : { cgroup: cgroups.cloneInto }),
     },
-    ...cgroups.enter,
     ...idMaps(context),
+    ...planEmptyRoot(context, mounts.own),
+    ...cgroups.makeLater,
+    ...entry.open,
+    ...planUpperDirectories(context),
     ...planOomScore(context),
     ...userNamespace.steps,
-    ...planRootMount(context, userNamespace.slot),
+    ...rootMount,
     ...mounts.host,
     ...network.host,
-    { op: 'unshare', side: 'container', namespaces: unsharedNamespaces(own) },
-    { op: 'set-root-propagation', side: 'container', propagation: 'private' },
-    // On top of the old root: the one directory that surely exists and can be reached.
+    ...entry.enter,
+    ...(own.cgroup ? [{ op: 'unshare', side: 'container', namespaces: ['cgroup'] } satisfies Step] : []),
     { op: 'attach-mount', side: 'container', slot: context.rootSlot, at: { path: '/' } },
     ...mounts.container,
     ...(directory === '/'
@@ -145,7 +149,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
     ...(hostConfig.ReadonlyRootfs === true
       ? [{ op: 'set-mount-attributes', side: 'container', slot: context.rootSlot, set: ['rdonly'] } satisfies Step]
       : []),
-    { op: 'pivot-root', side: 'container', slot: context.rootSlot },
+    { op: 'change-root', side: 'container', slot: context.rootSlot },
     ...planMasks(context, security, mounts),
     ...planRlimits(context),
     ...(input.host.keyrings ? [{ op: 'new-session-keyring', side: 'container', optional: true } satisfies Step] : []),

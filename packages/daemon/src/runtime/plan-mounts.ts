@@ -10,7 +10,12 @@ import { planDeviceLinks, planDeviceNodes, planDevicesElsewhere } from './plan-d
 export interface MountSteps {
   /** Host side, after the id maps: detached mounts. */
   readonly host: readonly Step[];
-  /** Container side, with the root attached and before pivot_root: a new proc or sysfs needs the host's in sight. */
+  /**
+   * Container side, in its own mount namespace while that is still like the host's, after the id maps: detached mounts of what
+   * belongs to its other namespaces. In a user namespace a new proc or sysfs needs one that is all in sight.
+   */
+  readonly own: readonly Step[];
+  /** Container side, with the root attached. */
   readonly container: readonly Step[];
   readonly proc: Slot;
   /** Null where the user mounted something of their own on /sys. */
@@ -22,6 +27,11 @@ const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 
 function option(key: string, value: string | number): FsOption {
   return { kind: 'string', key, value: String(value) };
+}
+
+/** The ids are the user namespace's. */
+function ownedByRoot(): FsOption[] {
+  return [option('uid', 0), option('gid', 0)];
 }
 
 /** What the kernel and Docker's client may write in a tmpfs option list, mount(8). */
@@ -184,9 +194,12 @@ function planNameFiles(
 }
 
 /** /dev and what is in it. */
-function planDev(context: LaunchContext, taken: (target: string) => boolean): { host: Step[]; container: Step[] } {
+function planDev(
+  context: LaunchContext,
+  taken: (target: string) => boolean,
+): { host: Step[]; own: Step[]; container: Step[] } {
   const { config, hostConfig } = context.input;
-  if (taken('/dev')) return { host: [], container: [] };
+  if (taken('/dev')) return { host: [], own: [], container: [] };
   const dev = context.newSlot();
   const pts = context.newSlot();
   const owner = hostId(context, 0);
@@ -207,14 +220,7 @@ function planDev(context: LaunchContext, taken: (target: string) => boolean): { 
     },
     ...planDeviceNodes(context, dev),
   ];
-  const container: Step[] = [
-    {
-      op: 'attach-mount',
-      side: 'container',
-      slot: dev,
-      at: { base: context.rootSlot, path: '/dev' },
-      create: 'directory',
-    },
+  const own: Step[] = [
     {
       op: 'new-mount',
       side: 'container',
@@ -229,6 +235,15 @@ function planDev(context: LaunchContext, taken: (target: string) => boolean): { 
       attributes: ['nosuid', 'noexec'],
       slot: pts,
     },
+  ];
+  const container: Step[] = [
+    {
+      op: 'attach-mount',
+      side: 'container',
+      slot: dev,
+      at: { base: context.rootSlot, path: '/dev' },
+      create: 'directory',
+    },
     { op: 'attach-mount', side: 'container', slot: pts, at: { base: dev, path: 'pts' }, create: 'directory' },
     ...planDeviceLinks(dev),
   ];
@@ -239,11 +254,12 @@ function planDev(context: LaunchContext, taken: (target: string) => boolean): { 
     const slot = context.newSlot();
     if (context.own.ipc) {
       const size = hostConfig.ShmSize || DEFAULT_SHM_BYTES;
-      container.push({
+      own.push({
         op: 'new-mount',
         side: 'container',
         fsType: 'tmpfs',
-        options: [option('source', 'shm'), option('mode', '1777'), option('size', size)],
+        // Done ahead, the child is not yet the container's root.
+        options: [option('source', 'shm'), option('mode', '1777'), option('size', size), ...ownedByRoot()],
         attributes: SAFE,
         slot,
       });
@@ -264,7 +280,7 @@ function planDev(context: LaunchContext, taken: (target: string) => boolean): { 
       attributes: SAFE,
       slot,
     };
-    (side === 'host' ? host : container).push(mount);
+    (side === 'host' ? host : own).push(mount);
     attach('mqueue', slot);
   }
   if (config.Tty === true) {
@@ -277,7 +293,7 @@ function planDev(context: LaunchContext, taken: (target: string) => boolean): { 
       { op: 'attach-mount', side: 'container', slot, at: { base: dev, path: 'console' }, create: 'file' },
     );
   }
-  return { host, container };
+  return { host, own, container };
 }
 
 /**
@@ -290,16 +306,18 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null): 
   const targets = new Set(wanted.map((mount) => mount.target));
   const taken = (target: string): boolean => targets.has(target);
   const host: Step[] = [];
+  const own: Step[] = [];
   const container: Step[] = [];
-  const add = (steps: { readonly host: readonly Step[]; readonly container: readonly Step[] }): void => {
+  const add = (steps: Partial<MountSteps> & Pick<MountSteps, 'host' | 'container'>): void => {
     host.push(...steps.host);
+    own.push(...(steps.own ?? []));
     container.push(...steps.container);
   };
-  const kernelMount = (fsType: string, own: boolean, attributes: readonly MountAttribute[], target: string): Slot => {
+  const kernelMount = (fsType: string, isOwn: boolean, attributes: readonly MountAttribute[], target: string): Slot => {
     const slot = context.newSlot();
-    const side = own ? 'container' : 'host';
+    const side = isOwn ? 'container' : 'host';
     const mount: Step = { op: 'new-mount', side, fsType, options: [option('source', fsType)], attributes, slot };
-    (own ? container : host).push(mount);
+    (isOwn ? own : host).push(mount);
     container.push({
       op: 'attach-mount',
       side: 'container',
@@ -342,5 +360,5 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null): 
     );
   }
   add(planDevicesElsewhere(context));
-  return { host, container, proc, sys };
+  return { host, own, container, proc, sys };
 }

@@ -43,12 +43,3 @@ export function clonedNamespaces(own: OwnNamespaces): Namespace[] {
   const order: readonly Namespace[] = ['user', 'pid', 'ipc', 'uts', 'net'];
   return order.filter((namespace) => own[namespace]);
 }
-
-/**
- * Namespaces that the child unshares, once it has entered its cgroups: the root of a cgroup namespace is the cgroup that the
- * process is in, and a mount namespace that was copied early would keep the host's mounts busy in a launcher that waits.
- */
-export function unsharedNamespaces(own: OwnNamespaces): Namespace[] {
-  const order: readonly Namespace[] = ['mount', 'cgroup'];
-  return order.filter((namespace) => own[namespace]);
-}

@@ -2,6 +2,8 @@
 import { hostId, type LaunchContext } from './launch-context.ts';
 import type { FsOption, MountAttribute, Slot, Step } from './launch-plan.ts';
 
+const SAFE: readonly MountAttribute[] = ['nosuid', 'nodev', 'noexec'];
+
 /** Host side, before `clone`: the container's writable directories, which are there already at a restart. */
 export function planUpperDirectories(context: LaunchContext): Step[] {
   const owner = hostId(context, 0);
@@ -10,6 +12,29 @@ export function planUpperDirectories(context: LaunchContext): Step[] {
     { op: 'mkdir', side: 'host', at: { path: upper }, mode: 0o755, parents: true, uid: owner, gid: owner },
     { op: 'mkdir', side: 'host', at: { path: work }, mode: 0o700, parents: true },
   ];
+}
+
+/**
+ * Container side, ahead: a mount namespace of its own whose root is an empty directory, so that nothing of the host's is left
+ * in it. (It is not made by `clone`, which may be long before the plan: it would keep the host's mounts busy.) Leaving the old
+ * root waits for all processors (RCU), which is why it is not done last; the container's root is attached above this one.
+ */
+export function planEmptyRoot(context: LaunchContext, before: readonly Step[]): Step[] {
+  const slot = context.newSlot();
+  const options: FsOption[] = [
+    { kind: 'string', key: 'source', value: 'tmpfs' },
+    { kind: 'string', key: 'size', value: '4k' },
+    { kind: 'string', key: 'mode', value: '0555' },
+  ];
+  const steps: Step[] = [
+    { op: 'unshare', side: 'container', namespaces: ['mount'] },
+    { op: 'set-root-propagation', side: 'container', propagation: 'private' },
+    ...before,
+    { op: 'new-mount', side: 'container', fsType: 'tmpfs', options, attributes: ['rdonly', ...SAFE], slot },
+    { op: 'attach-mount', side: 'container', slot, at: { path: '/' } },
+    { op: 'pivot-root', side: 'container', slot },
+  ];
+  return steps.map((step) => ({ ...step, ahead: true }));
 }
 
 /** The child's user namespace in a slot, for idmapped mounts. Host side, after the id maps are written. */
