@@ -49,7 +49,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
       config: { Cmd: ['true'] },
       hostConfig: { NetworkMode: 'none' },
       mounts: [],
-      layerCount: 1,
+      layerCount: lease.descriptors.length,
       passwd: null,
       group: null,
       host,

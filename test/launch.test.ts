@@ -84,12 +84,13 @@ async function launch(
     writeFileSync(join(container, name), '');
     if (own) chownSync(join(container, name), FIRST_ID, FIRST_ID);
   }
+  const lease = layerMounts.acquire([diffId]);
   const input: LaunchInput = {
     id,
     config: { Tty: false, ...config },
     hostConfig: { NetworkMode: 'none', ...hostConfig },
     mounts: [],
-    layerCount: 1,
+    layerCount: lease.descriptors.length,
     passwd: 'root:x:0:0:root:/root:/bin/sh\n',
     group: null,
     host: facts,
@@ -113,7 +114,6 @@ async function launch(
   const client = new Socket({ fd: ours, readable: true, writable: true });
   const theirsOpen = new Socket({ fd: theirs, readable: false, writable: false });
   const warnings: StepFailure[] = [];
-  const lease = layerMounts.acquire([diffId]);
   try {
     const supervisor = await launcher.launch(planLaunch(input).plan, {
       descriptors: lease.descriptors,

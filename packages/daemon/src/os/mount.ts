@@ -1,4 +1,4 @@
-/** The new mount API (fsopen(2), fsconfig(2), fsmount(2)), for what the daemon mounts itself: image layers. */
+/** The new mount API (fsopen(2), fsconfig(2), fsmount(2)), for what the daemon mounts itself: layers. */
 import { closeSync, openSync, readSync } from 'node:fs';
 import koffi from 'koffi';
 import { allowsDirectIo } from './direct-io.ts';
@@ -95,6 +95,24 @@ export function mountLayerImage(
  */
 export function mountAgain({ sources }: LayerImageMount): number {
   return mountErofs(sources, sources[0] as string, { directIo: false });
+}
+
+/**
+ * A new, empty tmpfs(5), its root with mode 0755. The descriptor is of the detached mount, as `mountLayerImage`'s; it is
+ * nosuid, nodev and noexec too. The caller closes it.
+ * @throws SystemCallError
+ */
+export function mountTmpfs({ sizeBytes }: { readonly sizeBytes: number }): number {
+  const context = checked('fsopen', syscallFsopen(SYS_FSOPEN, 'tmpfs', FSOPEN_CLOEXEC), 'tmpfs');
+  try {
+    configure(context, FSCONFIG_SET_STRING, 'size', String(sizeBytes), 'tmpfs');
+    configure(context, FSCONFIG_SET_STRING, 'mode', '0755', 'tmpfs');
+    configure(context, FSCONFIG_CMD_CREATE, null, null, 'tmpfs');
+    const attributes = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    return checked('fsmount', syscallFsmount(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, attributes), 'tmpfs');
+  } finally {
+    closeSync(context);
+  }
 }
 
 function mountThroughLoopDevices(files: readonly number[], erofsPath: string): LayerImageMount {

@@ -13,12 +13,16 @@ import { type LayerImageMount, mountAgain, mountLayerImage } from '../os/mount.t
 import { openat2, RESOLVE_BENEATH } from '../os/openat2.ts';
 import { getXattr } from '../os/xattr.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
+import { mountMountPointLayer } from './mount-points.ts';
 
 /** Layers that stay mounted while nobody uses them: mounting costs 0.2 ms, but with the mount goes its page cache. */
 const MAX_IDLE_MOUNTS = 64;
 
 export interface LayerLease {
-  /** Detached mounts, the bottom layer first. Valid until `release`; clones and inherited descriptors live on. */
+  /**
+   * Detached mounts, the bottom layer first; below the image's, where the kernel clones detached mounts, the layer of mount
+   * points. Valid until `release`; clones and inherited descriptors live on.
+   */
   readonly descriptors: readonly number[];
   /** To be called once the launcher has its copies. Further calls do nothing. */
   release(): void;
@@ -26,7 +30,7 @@ export interface LayerLease {
 
 export interface LayerMounts {
   /**
-   * Mounts the layers that are not mounted yet. There may be fewer descriptors than diff ids: of a layer that occurs
+   * Mounts the layers that are not mounted yet. There may be fewer of them than diff ids: of a layer that occurs
    * several times only the topmost is taken, and what lies below a layer whose root is opaque is left out, for overlayfs
    * does not look for that mark at the root.
    * @throws TsdError not_found: a layer is missing; unavailable: the kernel cannot mount layers.
@@ -56,6 +60,7 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
   const leased = new Set<LayerMount>();
   /** Mounts of single leases. */
   const own = new Set<number>();
+  let mountPoints: number | undefined;
 
   const mountOf = (diffId: string): LayerMount => {
     const found = mounts.get(diffId) ?? mountLayer(layerStore, diffId, { loopDevices: !detachedLayers });
@@ -107,6 +112,10 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
           leased.add(mount);
           used.push(mount);
         }
+        if (detachedLayers) {
+          mountPoints ??= mountMountPointLayer();
+          descriptors.push(mountPoints);
+        }
         const bottom = used.findLastIndex((mount) => mount.opaque);
         for (const mount of used.slice(Math.max(0, bottom))) {
           const descriptor = detachedLayers ? mount.descriptor : again(mount);
@@ -122,6 +131,7 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
     close() {
       for (const mount of new Set([...mounts.values(), ...leased])) closeSync(mount.descriptor);
       for (const descriptor of own) closeSync(descriptor);
+      if (mountPoints !== undefined) closeSync(mountPoints);
       mounts.clear();
       leased.clear();
       own.clear();

@@ -1,6 +1,7 @@
 /** What a container changed: its upper directory, beside what the layers have in the same places. */
 import { closeSync, constants } from 'node:fs';
 import { type FileStatus, fileStatus } from '../../os/file-status.ts';
+import { MOUNT_POINTS, MOUNT_POINTS_PARENT } from '../mount-points.ts';
 import { openBeneath } from '../open-beneath.ts';
 import type { ContainerIds } from './container-ids.ts';
 import { fileKind, isWhiteout } from './file-kind.ts';
@@ -24,20 +25,9 @@ export interface UpperTree {
 }
 
 /**
- * What a launch makes where the image lacks it, and mounts over. Docker makes the same in a layer of its own beneath the
- * container's, so that it never counts as a change.
+ * As `walkRoot` over the upper directory alone, but with whiteouts, and without mount points that a launch made: those never
+ * count as changes, in Docker either.
  */
-const MOUNT_POINTS: ReadonlyMap<string, 'file' | 'directory'> = new Map([
-  ['dev', 'directory'],
-  ['proc', 'directory'],
-  ['sys', 'directory'],
-  ['etc/hostname', 'file'],
-  ['etc/hosts', 'file'],
-  ['etc/resolv.conf', 'file'],
-]);
-const MOUNT_POINTS_PARENT = 'etc';
-
-/** As `walkRoot` over the upper directory alone, but with whiteouts, and without the launch's own mount points. */
 export function* walkUpper(tree: UpperTree, budget: WalkBudget): Generator<UpperEntry, void, void> {
   const { upper } = tree;
   const pending = [directory(tree, '', tree.layers, budget)];
