@@ -12,6 +12,7 @@ import { createIdRanges } from './containers/id-ranges.ts';
 import { createKeyedLock } from './containers/keyed-lock.ts';
 import { isRunning } from './containers/lifecycle.ts';
 import { createPendingAttaches } from './containers/pending-attaches.ts';
+import { createAccountsReader } from './containers/read-accounts.ts';
 import { reconcileContainers, resumeContainers } from './containers/reconcile.ts';
 import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
@@ -37,14 +38,13 @@ import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
 import { freezeContainer, thawContainer } from './os/freeze-cgroup.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
-import { releaseFreeMemory } from './os/release-memory.ts';
+import { collectYoungGarbage, releaseFreeMemory } from './os/release-memory.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
 import { createLauncher } from './runtime/launch.ts';
 import { waitingLaunchers } from './runtime/launcher-pool.ts';
 import { createLayerMounts } from './runtime/layer-mounts.ts';
-import { readFileInLayers } from './runtime/layered-root.ts';
 import { planLaunch } from './runtime/plan-launch.ts';
 import { createRootTrees } from './runtime/root-tree/root-trees.ts';
 
@@ -63,8 +63,6 @@ export interface Daemon {
 
 /** Beside the daemon's package, in the sources as in the bundle. */
 const LAUNCHER = join(import.meta.dirname, '../../launcher/build/tsd-launch');
-/** passwd(5) and group(5) of an image are small; a larger one is not read. */
-const MAX_ACCOUNTS_BYTES = 1024 * 1024;
 
 /**
  * Opens the state, brings it together with what really runs, and serves the API.
@@ -145,6 +143,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     config,
     log,
     version: VERSION,
+    onQuiet: collectYoungGarbage,
     routes: [
       (app) =>
         systemRoutes(app, {
@@ -219,11 +218,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
     compileSeccomp: createSeccompCompiler(),
     planLaunch,
     lookupDevices: (hostConfig) => lookupDevices(hostConfig.Devices ?? [], hostConfig.Privileged),
-    readAccounts: (layerDescriptors, upperPath) => {
-      const read = (path: string) =>
-        readFileInLayers({ upperPath, layerDescriptors, path, maxBytes: MAX_ACCOUNTS_BYTES })?.toString() ?? null;
-      return { passwd: read('etc/passwd'), group: read('etc/group') };
-    },
+    readAccounts: createAccountsReader(),
     defaultUlimits: config.defaultUlimits,
   };
   const roots = { dataRoot: config.dataRoot, execRoot: config.execRoot };

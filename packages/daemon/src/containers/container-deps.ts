@@ -20,6 +20,7 @@ import type { IdRanges } from './id-ranges.ts';
 import type { KeyedLock } from './keyed-lock.ts';
 import type { Log } from './log.ts';
 import type { PendingAttaches } from './pending-attaches.ts';
+import type { AccountsReader } from './read-accounts.ts';
 import type { RestartTimers } from './restart-timers.ts';
 import type { RunningContainers } from './running-containers.ts';
 import type { Trash } from './trash.ts';
@@ -36,19 +37,13 @@ export interface ContainerCgroups {
   thaw(id: string): void;
 }
 
-export interface Accounts {
-  readonly passwd: string | null;
-  readonly group: string | null;
-}
-
 /** What turns a record into a plan: the runtime's pure parts and what they are told about the host. */
 export interface LaunchPlanning {
   readonly host: HostFacts;
   readonly compileSeccomp: (profile: SeccompRules) => Uint8Array;
   planLaunch(input: LaunchInput): { readonly plan: LaunchPlan; readonly warnings: readonly string[] };
   lookupDevices(hostConfig: HostConfig): readonly HostDevice[];
-  /** /etc/passwd and /etc/group of the container's root file system, read without following links out of it. */
-  readAccounts(layers: readonly number[], upperPath: string): Accounts;
+  readonly readAccounts: AccountsReader;
   readonly defaultUlimits: readonly Ulimit[];
 }
 

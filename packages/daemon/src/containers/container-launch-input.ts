@@ -2,11 +2,12 @@
 import type { HostDevice } from '../os/lookup-devices.ts';
 import type { LaunchInput, PlannedInterface } from '../runtime/launch-input.ts';
 import type { ContainerRecord } from './container.ts';
-import type { Accounts, LaunchPlanning } from './container-deps.ts';
+import type { LaunchPlanning } from './container-deps.ts';
 import { parseMountRequests, resolveMounts } from './container-mounts.ts';
 import type { ContainerFiles } from './container-paths.ts';
 import { ID_RANGE_SIZE } from './id-ranges.ts';
 import { parseLogLimits } from './log-limits.ts';
+import type { Accounts } from './read-accounts.ts';
 
 /** @throws TsdError `bad_parameter` for mounts or devices that the host does not have */
 export function containerLaunchInput(

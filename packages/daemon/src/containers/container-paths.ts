@@ -9,6 +9,7 @@ export interface StateRoots {
 }
 
 export interface ContainerFiles extends ContainerPaths {
+  /** This and the next two are made anew at each start, but a container may write to them: not into the host's /run. */
   readonly hosts: string;
   readonly hostname: string;
   readonly resolvConf: string;

@@ -2,7 +2,7 @@
  * Starts a container's process. The order in which things become visible, and what a daemon killed in between leaves, is
  * written down in docs/lifecycle.md.
  */
-import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { requireSound } from '../images/image.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
@@ -64,7 +64,11 @@ export async function startLocked(
     if (image === null) throw new TsdError('not_found', `No such image: ${record.imageReference}`);
     requireSound(image);
     lease = deps.layerMounts.acquire(image.diffIds);
-    const accounts = deps.planning.readAccounts(lease.descriptors, files.upper);
+    const accounts = deps.planning.readAccounts({
+      imageId: image.id,
+      layers: lease.descriptors,
+      upperPath: existsSync(files.upper) ? files.upper : null,
+    });
     const networks = attachNetworks(deps, record);
     const { joined } = networks;
     if (joined === null) makeStartFiles(record, files, networks);

@@ -6,14 +6,23 @@ import { libc } from './libc.ts';
 const mallocTrim = libc.func('int malloc_trim(size_t pad)') as (pad: number) => number;
 
 /** V8's own collector, which Node.js shows only behind a flag; made at the first use. */
-let collect: (() => void) | undefined;
+let collect: ((options?: { type: 'minor' }) => void) | undefined;
+
+function collector(): NonNullable<typeof collect> {
+  if (collect === undefined) {
+    setFlagsFromString('--expose-gc');
+    collect = runInNewContext('gc') as NonNullable<typeof collect>;
+  }
+  return collect;
+}
 
 /** Takes some tens of milliseconds: to be called when the work is done, not on the way of a request. */
 export function releaseFreeMemory(): void {
-  if (collect === undefined) {
-    setFlagsFromString('--expose-gc');
-    collect = runInNewContext('gc') as () => void;
-  }
-  collect();
+  collector()();
   mallocTrim(0);
+}
+
+/** Takes a millisecond, which the next request then need not spend. */
+export function collectYoungGarbage(): void {
+  collector()({ type: 'minor' });
 }
