@@ -1,5 +1,6 @@
 /** Control group directories: made once for all containers, read while a container runs, removed after it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { CgroupLayout, CgroupTree } from './cgroup-layout.ts';
@@ -137,20 +138,31 @@ function killAll(directory: string): void {
  */
 export async function removeContainerCgroups(layout: CgroupLayout, id: string, timeoutMs = 10_000): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  for (const tree of cgroupTrees(layout)) {
-    const directories = descendants(containerCgroup(tree, id));
-    for (const directory of directories) {
-      for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
-        try {
-          rmdirSync(directory);
-          break;
-        } catch (error) {
-          if (hasCode(error, 'ENOENT')) break;
-          if (!hasCode(error, 'EBUSY') || performance.now() > deadline) throw error;
-        }
-        killAll(directory);
-        await delay(pauseMs);
-      }
+  await Promise.all(cgroupTrees(layout).map((tree) => removeCgroup(containerCgroup(tree, id), deadline)));
+}
+
+/** In another thread, since the kernel takes its time for each. As a rule it is empty and has none below it. */
+async function removeCgroup(cgroup: string, deadline: number): Promise<void> {
+  if ((await removeIdleCgroup(cgroup)) === null) return;
+  for (const directory of descendants(cgroup)) {
+    for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, 100)) {
+      const busy = await removeIdleCgroup(directory);
+      if (busy === null) break;
+      if (performance.now() > deadline) throw busy;
+      killAll(directory);
+      await delay(pauseMs);
     }
+  }
+}
+
+/** Answers the error of one that is busy: processes are in it, or cgroups below it. */
+async function removeIdleCgroup(directory: string): Promise<Error | null> {
+  try {
+    await rmdir(directory);
+    return null;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    if (error instanceof Error && hasCode(error, 'EBUSY', 'ENOTEMPTY')) return error;
+    throw error;
   }
 }

@@ -51,7 +51,7 @@ export function createLauncher({ launcherPath, waiting }: LauncherOptions): Laun
       try {
         return await launch(pool, plan, options);
       } finally {
-        setImmediate(pool.refill);
+        pool.refill();
       }
     },
     prepare: pool.refill,

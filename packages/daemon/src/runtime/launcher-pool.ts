@@ -31,6 +31,8 @@ export interface WaitingLaunchers {
 const ARGV = ['tsd-launch'];
 /** Enough for starts in turn; many at once spawn their own. */
 const WAITING_COUNT = 2;
+/** A container that has just started, and whoever waits for it, come first. */
+const QUIET_MS = 20;
 
 /** What to prepare for an ordinary container. On version 2 its process is born in its cgroup, so it cannot be made ahead. */
 export function waitingLaunchers(
@@ -44,7 +46,7 @@ export function waitingLaunchers(
 export interface LauncherPool {
   /** One that waits, or a new one. @throws SystemCallError where none can be started. */
   take(): LauncherProcess;
-  /** Starts those that are missing, in the background. */
+  /** Starts those that are missing, in the background: at once when none waits, else when none was taken for a while. */
   refill(): void;
   /** Ends those that wait. */
   close(): Promise<void>;
@@ -55,6 +57,7 @@ export function createLauncherPool(executable: number, ahead: WaitingLaunchers |
   const waiting: LauncherProcess[] = [];
   const starting = new Set<Promise<void>>();
   let closed = false;
+  let timer: NodeJS.Timeout | undefined;
 
   const startOne = async (namespaces: readonly Namespace[] | null): Promise<void> => {
     const [control, launcherEnd] = createSocketPair();
@@ -67,6 +70,14 @@ export function createLauncherPool(executable: number, ahead: WaitingLaunchers |
       throw error;
     } finally {
       closeSync(launcherEnd);
+    }
+  };
+  const startMissing = ({ count, namespaces, onError }: WaitingLaunchers): void => {
+    for (let missing = count - waiting.length - starting.size; missing > 0; missing -= 1) {
+      const work = startOne(namespaces)
+        .catch(onError)
+        .finally(() => starting.delete(work));
+      starting.add(work);
     }
   };
   return {
@@ -86,15 +97,12 @@ export function createLauncherPool(executable: number, ahead: WaitingLaunchers |
     },
     refill() {
       if (ahead === null || closed) return;
-      for (let missing = ahead.count - waiting.length - starting.size; missing > 0; missing -= 1) {
-        const work = startOne(ahead.namespaces)
-          .catch(ahead.onError)
-          .finally(() => starting.delete(work));
-        starting.add(work);
-      }
+      clearTimeout(timer);
+      timer = setTimeout(() => startMissing(ahead), waiting.length + starting.size === 0 ? 0 : QUIET_MS);
     },
     async close() {
       closed = true;
+      clearTimeout(timer);
       await Promise.all(starting);
       const ended = waiting.splice(0);
       for (const { control } of ended) closeSync(control);
