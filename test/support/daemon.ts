@@ -15,6 +15,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { type Api, type CommandLine, commandLine, connectApi, repository, TSDCTL } from './client.ts';
 import { eventually } from './eventually.ts';
+import { makeExecRoot } from './exec-root.ts';
 import { busyboxArchive } from './images.ts';
 import { TEMPORARY_PREFIX } from './leaks.ts';
 
@@ -84,7 +85,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
   chmodSync(directory, 0o711);
   const name = basename(directory);
   const dataRoot = options.dataRoot ?? join(directory, 'data');
-  const execRoot = join(directory, 'run');
+  const execRoot = makeExecRoot();
   const socketPath = join(directory, 'tsd.sock');
   const logFile = join(directory, 'daemon.log');
   const cgroupParent = `/${name}`;
@@ -144,7 +145,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
   try {
     await start();
   } catch (error) {
-    rmSync(directory, { recursive: true, force: true });
+    for (const path of [directory, execRoot]) rmSync(path, { recursive: true, force: true });
     throw error;
   }
   return {
@@ -184,7 +185,7 @@ export async function startDaemon(options: DaemonOptions = {}): Promise<Daemon> 
         await checkNothingRuns(execRoot);
       } finally {
         child?.kill('SIGKILL');
-        rmSync(directory, { recursive: true, force: true });
+        for (const path of [directory, execRoot]) rmSync(path, { recursive: true, force: true });
       }
     },
   };

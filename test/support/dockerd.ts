@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Api, type CommandLine, commandLine, connectApi } from './client.ts';
 import { eventually } from './eventually.ts';
+import { makeExecRoot } from './exec-root.ts';
 import { TEMPORARY_PREFIX } from './leaks.ts';
 import type { NetworkNamespace } from './network-namespace.ts';
 
@@ -35,6 +36,7 @@ export interface DockerdOptions {
 /** Starts a dockerd of its own; call `remove()` when done. */
 export async function startDockerd({ networkNamespace }: DockerdOptions = {}): Promise<Dockerd> {
   const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
+  const execRoot = makeExecRoot();
   const socketPath = join(directory, 'docker.sock');
   const logFile = join(directory, 'dockerd.log');
   const configFile = join(directory, 'daemon.json');
@@ -46,7 +48,7 @@ export async function startDockerd({ networkNamespace }: DockerdOptions = {}): P
     [
       before,
       ['--data-root', join(directory, 'data')],
-      ['--exec-root', join(directory, 'run')],
+      ['--exec-root', execRoot],
       ['--host', `unix://${socketPath}`],
       ['--pidfile', join(directory, 'docker.pid')],
       ['--config-file', configFile],
@@ -63,7 +65,7 @@ export async function startDockerd({ networkNamespace }: DockerdOptions = {}): P
       child.kill('SIGTERM');
       await ended;
     }
-    rmSync(directory, { recursive: true, force: true });
+    for (const path of [directory, execRoot]) rmSync(path, { recursive: true, force: true });
   };
   try {
     const state = await eventually(

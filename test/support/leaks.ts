@@ -26,6 +26,8 @@ type Kind =
 process.env['TSD_TEST_RUN'] ??= randomBytes(2).toString('hex');
 /** Prefix of the temporary directories of this run's tests, and of their daemons' cgroups. */
 export const TEMPORARY_PREFIX = `tsd-test-${process.env['TSD_TEST_RUN']}-`;
+/** A tmpfs(5) as a rule. */
+export const SHARED_MEMORY = '/dev/shm';
 /** The kernel reaps network namespaces, cgroups and processes in its own time. */
 const SETTLE_MS = 8000;
 const SETTLE_STEP_MS = 100;
@@ -67,7 +69,7 @@ export function readHostState(): HostState {
     ['nft table', new Set(nftTables().filter(isOurs))],
     ['cgroup', new Set(cgroups().filter(isOurs))],
     ['loop device', new Set(loopDevices().filter(isOurs))],
-    ['temporary directory', new Set(readdirSync(tmpdir()).filter((name) => name.startsWith(TEMPORARY_PREFIX)))],
+    ['temporary directory', new Set(temporaryDirectories())],
     ['process', new Set(descendants().map(({ pid, name }) => `${pid} ${name}`))],
   ]);
 }
@@ -103,9 +105,8 @@ export async function removeLeftovers(before: HostState, own: ReadonlySet<number
   }
   await delay(SETTLE_STEP_MS);
   reapOrphans(own);
-  for (const name of readdirSync(tmpdir())) {
-    if (!name.startsWith(TEMPORARY_PREFIX) || before.get('temporary directory')?.has(name)) continue;
-    rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  for (const path of temporaryDirectories()) {
+    if (!before.get('temporary directory')?.has(path)) rmSync(path, { recursive: true, force: true });
   }
   const cgroupsLeft = cgroups().filter(
     (path) => path.includes(`/${TEMPORARY_PREFIX}`) && !before.get('cgroup')?.has(path),
@@ -130,6 +131,14 @@ function compare(before: HostState, after: HostState): string[] {
     for (const item of then) if (!now.has(item)) lines.push(`${kind} of the host is gone: ${item}`);
   }
   return lines;
+}
+
+function temporaryDirectories(): string[] {
+  return [tmpdir(), SHARED_MEMORY].flatMap((place) =>
+    readdirSync(place)
+      .filter((name) => name.startsWith(TEMPORARY_PREFIX))
+      .map((name) => join(place, name)),
+  );
 }
 
 /** The mounts of this mount namespace without their ids, which change when something else is mounted. */
