@@ -1,4 +1,4 @@
-/** The launcher without the daemon: a default container's plan in, `true` run under its supervisor, exit report out. */
+/** The launcher without the daemon: an ordinary container's plan in, `true` run under its supervisor, exit report out. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -7,6 +7,7 @@ import {
   removeCgroupParent,
   removeContainerCgroups,
 } from '../packages/daemon/src/os/cgroup-files.ts';
+import { collectYoungGarbage } from '../packages/daemon/src/os/release-memory.ts';
 import { createSeccompCompiler } from '../packages/daemon/src/runtime/compile-seccomp.ts';
 import { readHostFacts } from '../packages/daemon/src/runtime/host-facts.ts';
 import { createLauncher } from '../packages/daemon/src/runtime/launch.ts';
@@ -15,15 +16,17 @@ import { createLayerMounts } from '../packages/daemon/src/runtime/layer-mounts.t
 import { planLaunch } from '../packages/daemon/src/runtime/plan-launch.ts';
 import { createLayerStore } from '../packages/daemon/src/storage/layer-store.ts';
 import { repository } from '../test/support/client.ts';
+import { makeExecRoot } from '../test/support/exec-root.ts';
 import { busyboxLayer } from '../test/support/images.ts';
 import type { Sample } from './measure.ts';
 
 const FIRST_HOST_ID = 0x4000_0000 + 30_000 * 65_536;
 const ID_RANGE_SIZE = 65_536;
 
-/** A sample of one launch, from the plan's making to the exit report; `close` removes what it needed. */
+/** A sample of one launch, from the plan to the exit report; `close` removes what it needed. */
 export async function launcherSample(directory: string): Promise<{ sample: Sample; close: () => Promise<void> }> {
   const root = join(directory, 'launcher-alone');
+  const execRoot = makeExecRoot();
   const host = readHostFacts({ cgroupParent: '/tsd-bench' });
   const { imageMode, detachedLayers } = host.layers;
   const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), imageMode });
@@ -43,7 +46,6 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
     const id = randomBytes(32).toString('hex');
     const files = join(root, id);
     mkdirSync(files, { recursive: true });
-    const startedAt = performance.now();
     const { plan } = planLaunch({
       id,
       config: { Cmd: ['true'] },
@@ -61,7 +63,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
         hosts: null,
         hostname: null,
         resolvConf: null,
-        controlSocket: join(files, 'control.sock'),
+        controlSocket: join(execRoot, 'control.sock'),
         exitFile: join(files, 'exit'),
       },
       log: null,
@@ -69,6 +71,9 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
       networks: [],
       compileSeccomp,
     });
+    // What this process has to collect is not the launcher's.
+    collectYoungGarbage();
+    const startedAt = performance.now();
     const supervisor = await launcher.launch(plan, { descriptors: lease.descriptors, attach: [] });
     const report = await supervisor.exited;
     const elapsed = performance.now() - startedAt;
@@ -86,6 +91,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
     await launcher.close();
     await layerStore.close();
     if (host.cgroups !== null) removeCgroupParent(host.cgroups);
+    rmSync(execRoot, { recursive: true });
   };
   return { sample, close };
 }
