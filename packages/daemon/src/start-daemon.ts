@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { connectContainer, disconnectContainer } from './containers/connect-container.ts';
+import { createContainerCgroups } from './containers/container-cgroups.ts';
 import type { ContainerDeps, LaunchPlanning } from './containers/container-deps.ts';
 import { createContainerStore } from './containers/container-store.ts';
 import { createExitWaiters } from './containers/exit-waiters.ts';
@@ -35,8 +36,7 @@ import { lazyRegistryClient } from './images/registry/lazy-registry-client.ts';
 import { removeHiddenImages } from './images/remove-image.ts';
 import { createNetworking } from './networking.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
-import { containerProcesses, removeCgroupParent, removeContainerCgroups } from './os/cgroup-files.ts';
-import { freezeContainer, thawContainer } from './os/freeze-cgroup.ts';
+import { removeCgroupParent } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
 import { collectYoungGarbage, releaseFreeMemory } from './os/release-memory.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
@@ -183,6 +183,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       containers.restartTimers.close();
       for (const [, { supervisor }] of containers.running.entries()) supervisor.disconnect();
       await containers.trash.idle();
+      await containers.cgroups.idle();
       await networking.close();
       layerMounts.close();
       await launcher.close();
@@ -212,7 +213,6 @@ interface ContainerParts {
 function createContainerDeps(parts: ContainerParts): ContainerDeps {
   const { config, log, db, host, images, layerMounts, launcher, imageReleased, networks } = parts;
   const store = createContainerStore(db);
-  const { cgroups } = host;
   const planning: LaunchPlanning = {
     host,
     compileSeccomp: createSeccompCompiler(),
@@ -240,16 +240,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
     rootTrees: createRootTrees({ layerMounts }),
     launcher,
     planning,
-    cgroups: {
-      remove: async (id) => {
-        if (cgroups !== null) await removeContainerCgroups(cgroups, id);
-      },
-      processes: (id) => (cgroups === null ? [] : containerProcesses(cgroups, id)),
-      freeze: async (id) => cgroups !== null && (await freezeContainer(cgroups, id)),
-      thaw: (id) => {
-        if (cgroups !== null) thawContainer(cgroups, id);
-      },
-    },
+    cgroups: createContainerCgroups(host.cgroups, log),
     connectSupervisor,
     readExitFile,
   };

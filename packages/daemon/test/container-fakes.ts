@@ -187,6 +187,10 @@ export function createWorld(): World {
         remove: async (id) => {
           world.removedCgroups.push(id);
         },
+        removeLate: (id) => void world.removedCgroups.push(id),
+        finishRemoval: async () => undefined,
+        idle: async () => undefined,
+        list: () => [],
         processes: () => [process.pid],
         freeze: async (id) => {
           world.frozen.add(id);

@@ -12,6 +12,7 @@ import type { RootTrees } from '../runtime/root-tree/root-trees.ts';
 import type { SeccompRules } from '../runtime/seccomp-profile.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import type { HostConfig } from './container.ts';
+import type { ContainerCgroups } from './container-cgroups.ts';
 import type { ContainerNetworking } from './container-networking.ts';
 import type { StateRoots } from './container-paths.ts';
 import type { ContainerStore } from './container-store.ts';
@@ -24,18 +25,6 @@ import type { AccountsReader } from './read-accounts.ts';
 import type { RestartTimers } from './restart-timers.ts';
 import type { RunningContainers } from './running-containers.ts';
 import type { Trash } from './trash.ts';
-
-/** The container's cgroups by its id, in every tree. */
-export interface ContainerCgroups {
-  /** Kills what is left in them and removes them; repeatable. */
-  remove(id: string): Promise<void>;
-  /** Host pids, ascending. */
-  processes(id: string): readonly number[];
-  /** Stops all processes; false where that cannot be done. */
-  freeze(id: string): Promise<boolean>;
-  /** Lets them go on; repeatable. */
-  thaw(id: string): void;
-}
 
 /** What turns a record into a plan: the runtime's pure parts and what they are told about the host. */
 export interface LaunchPlanning {

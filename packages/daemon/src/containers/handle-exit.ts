@@ -102,7 +102,7 @@ export function recordExit(deps: HandleExitDeps, id: string, exit: RecordedExit)
     id,
     afterAnswers().then(async () => {
       const released = endNetworks(deps, id);
-      return (await removeCgroups(deps, id)) && (await released);
+      return (await removeCgroups(deps, before)) && (await released);
     }),
   );
   if (delayMs !== null) {
@@ -130,9 +130,11 @@ function afterAnswers(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-async function removeCgroups(deps: HandleExitDeps, id: string): Promise<boolean> {
+/** With a pid namespace of its own nothing of a container is left when its first process has ended: its cgroups can wait. */
+async function removeCgroups(deps: HandleExitDeps, { id, hostConfig }: ContainerRecord): Promise<boolean> {
   try {
-    await deps.cgroups.remove(id);
+    if (hostConfig.PidMode === 'host') await deps.cgroups.remove(id);
+    else deps.cgroups.removeLate(id);
     return true;
   } catch (error) {
     deps.log.error({ containerId: id, err: error }, "a container's cgroups could not be removed");

@@ -195,13 +195,14 @@ function removeStaleFiles(deps: ReconcileDeps, record: ContainerRecord): void {
   deps.running.setCleanup(record.id, removal);
 }
 
-/** Directories without a row: a create that was cut short before its commit point, or a removal after it. */
+/** Directories and cgroups without a row: a create that was cut short before its commit point, or a removal after it. */
 function removeOrphans(deps: ReconcileDeps): void {
   for (const name of readdirSync(containersDirectory(deps.roots))) {
     if (deps.store.byId(name) !== undefined) continue;
     deps.log.info({ containerId: name }, 'removing the directory of a container that does not exist');
     deps.trash.discard(`${containersDirectory(deps.roots)}/${name}`);
   }
+  for (const id of deps.cgroups.list()) if (deps.store.byId(id) === undefined) deps.cgroups.removeLate(id);
   const known = new Set(deps.store.list().map(({ id }) => runtimeName(id)));
   for (const name of readdirSync(runtimeDirectories(deps.roots))) {
     if (known.has(name)) continue;

@@ -55,6 +55,7 @@ export async function startLocked(
 ): Promise<void> {
   const { id } = record;
   await deps.running.cleanedUp(id);
+  await deps.cgroups.finishRemoval(id);
   const files = containerFiles(deps.roots, id);
   const waiting = deps.pendingAttaches.take(id);
   const clients: AttachedClient[] = [];

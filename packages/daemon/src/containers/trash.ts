@@ -1,17 +1,12 @@
 /**
  * Deletes containers' directories in the background: a removed container's files can be many, and nobody has to wait for them. They
- * are first renamed into the trash, which is atomic, and deleted when no more came for a while, or too many: deleting is work for the
- * daemon and the file system's journal, and containers that start come first. What a killed daemon leaves there the next one deletes.
+ * are first renamed into the trash, which is atomic, and deleted late. What a killed daemon leaves there the next one deletes.
  */
 import { type Dirent, mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { readdir, rmdir, unlink } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { createLateWork } from './late-work.ts';
 import type { Log } from './log.ts';
-
-/** How long nothing more must have come. */
-const QUIET_MS = 100;
-/** So many do not wait for quiet. */
-const MOST_WAITING = 100;
 
 export interface Trash {
   /** Moves the directory (or file) to the trash and starts to delete it. Does nothing where it is missing. */
@@ -25,34 +20,12 @@ export interface Trash {
 /** @param directory on the same file system as what is discarded; made where missing */
 export function createTrash(directory: string, log: Log): Trash {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const waiting: string[] = [];
-  let tail: Promise<void> = Promise.resolve();
   let sequence = 0;
-  let timer: NodeJS.Timeout | undefined;
-
-  /** One after the other. */
-  function deleteWaiting(): void {
-    clearTimeout(timer);
-    const paths = waiting.splice(0);
-    tail = tail.then(async () => {
-      for (const path of paths) {
-        await deleteTree(path).catch((error: unknown) =>
-          log.error(
-            { err: error, path },
-            'a removed directory could not be deleted: it is tried again at the next start',
-          ),
-        );
-      }
-    });
-  }
-
-  function deleteLater(path: string): void {
-    waiting.push(path);
-    clearTimeout(timer);
-    if (waiting.length >= MOST_WAITING) deleteWaiting();
-    else timer = setTimeout(deleteWaiting, QUIET_MS);
-  }
-
+  const deletions = createLateWork((path) =>
+    deleteTree(path).catch((error: unknown) =>
+      log.error({ err: error, path }, 'a removed directory could not be deleted: it is tried again at the next start'),
+    ),
+  );
   return {
     discard(path) {
       sequence += 1;
@@ -63,15 +36,12 @@ export function createTrash(directory: string, log: Log): Trash {
         if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
         throw error;
       }
-      deleteLater(target);
+      deletions.add(target);
     },
     empty() {
-      for (const name of readdirSync(directory)) deleteLater(`${directory}/${name}`);
+      for (const name of readdirSync(directory)) deletions.add(`${directory}/${name}`);
     },
-    idle() {
-      deleteWaiting();
-      return tail;
-    },
+    idle: deletions.idle,
   };
 }
 
