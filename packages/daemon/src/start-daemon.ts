@@ -39,6 +39,7 @@ import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { removeCgroupParent } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
 import { collectYoungGarbage, releaseFreeMemory } from './os/release-memory.ts';
+import { unmapExecutablePages } from './os/unmap-executable.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
@@ -174,8 +175,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   await server.listen();
   writeFileSync(config.pidFile, `${process.pid}\n`);
   launcher.prepare();
-  // Starting makes more garbage than a day of idling.
-  setImmediate(releaseFreeMemory);
+  // Starting makes more garbage than a day of idling, and runs code that is not needed again.
+  setImmediate(() => {
+    releaseFreeMemory();
+    unmapExecutablePages();
+  });
 
   return {
     async close() {
