@@ -28,6 +28,9 @@ int run_step(struct launch *launch, const struct step *step);
  * tell: it tries again. */
 void prepare_child(struct launch *launch, uint32_t namespaces);
 
+/* A plan has come: tells the child that was made before, since a processor that sleeps takes half a millisecond to wake. */
+void wake_child(const struct launch *launch);
+
 /* Executes the whole plan. Returns 0 when the process runs; -1 with `failure` filled when it does not, with nothing left of it. */
 struct failure;
 typedef void warn_function(const struct failure *warning);

@@ -180,6 +180,7 @@ static void await_start(struct launch *launch, struct plan_memory *memory)
             receive_requests(&supervisor, daemon);
         }
         if (supervisor.plan_asked && !supervisor.plan_taken) {
+            wake_child(launch);
             take_plan(memory);
             receive_requests(&supervisor, daemon);
         }

@@ -82,7 +82,13 @@ _Noreturn void run_child(struct launch *launch)
 
     if (protect_child() < 0)
         _exit(1);
-    while (receive_baton(CHILD_BATON_FD, &message) == 1 && message.kind == BATON_GO) {
+    while (receive_baton(CHILD_BATON_FD, &message) == 1) {
+        if (message.kind == BATON_WAKE) {
+            expect_baton(CHILD_BATON_FD);
+            continue;
+        }
+        if (message.kind != BATON_GO)
+            break;
         uint32_t i = message.failure.step;
         for (; i < plan->step_count && plan->steps[i].side == SIDE_CONTAINER; i++) {
             const struct step *step = &plan->steps[i];
@@ -217,6 +223,13 @@ void prepare_child(struct launch *launch, uint32_t namespaces)
 {
     if (make_baton(launch) == 0 && clone_child(launch, namespaces, NO_SLOT) == 0 && launch->in_child)
         run_child(launch);
+}
+
+void wake_child(const struct launch *launch)
+{
+    /* where it has died, the plan's steps will tell */
+    if (launch->child)
+        send_baton(HOST_BATON_FD, BATON_WAKE, NULL);
 }
 
 void kill_child(struct launch *launch)

@@ -119,7 +119,7 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
       ...(cgroups.cloneInto === undefined ? {} : { cgroup: cgroups.cloneInto }),
     },
     ...idMaps(context),
-    ...planEmptyRoot(context, mounts.own),
+    ...planEmptyRoot(context, [...mounts.own, ...network.own]),
     ...cgroups.makeLater,
     ...entry.open,
     ...planUpperDirectories(context),

@@ -15,7 +15,9 @@ export interface PlannedNetwork {
   readonly join: readonly Step[];
   /** Host side, after `clone`: the pairs. The kernel removes them with the container's namespace. */
   readonly host: readonly Step[];
-  /** Container side: loopback up, addresses, routes. */
+  /** Container side, ahead: loopback up. */
+  readonly own: readonly Step[];
+  /** Container side: addresses, up, routes. */
   readonly container: readonly Step[];
 }
 
@@ -32,11 +34,11 @@ export function planNetwork(context: LaunchContext): PlannedNetwork {
       { op: 'open-pidfd', side: 'host', pid: joinedNetworkPid, slot },
       { op: 'join-namespaces', side: 'host', slot, namespaces: ['net'] },
     ];
-    return { join, host: [], container: [] };
+    return { join, host: [], own: [], container: [] };
   }
-  if (!context.own.net) return { join: [], host: [], container: [] };
-  const loopback = encodeLinkUp({ index: LOOPBACK_INDEX });
-  if (networks.length === 0) return { join: [], host: [], container: [netlink('container', [loopback])] };
+  if (!context.own.net) return { join: [], host: [], own: [], container: [] };
+  const own = [netlink('container', [encodeLinkUp({ index: LOOPBACK_INDEX })])];
+  if (networks.length === 0) return { join: [], host: [], own, container: [] };
 
   const slot = context.newSlot();
   const interfaces = networks.map((planned, position) =>
@@ -57,7 +59,13 @@ export function planNetwork(context: LaunchContext): PlannedNetwork {
       ),
       ...(neighbours.length === 0 ? [] : [{ ...netlink('host', neighbours), optional: true }]),
     ],
-    container: [netlink('container', [loopback, ...interfaces.flatMap((one) => one.container)])],
+    own,
+    container: [
+      netlink(
+        'container',
+        interfaces.flatMap((one) => one.container),
+      ),
+    ],
   };
 }
 
