@@ -1,5 +1,7 @@
 /** The engines that are compared. */
 import { createReadStream, readdirSync } from 'node:fs';
+import { type ApiClient, createApiClient } from '../packages/cli/src/api/api-client.ts';
+import { parseEndpoint } from '../packages/cli/src/api/endpoint.ts';
 import { type Api, run, TSDCTL } from '../test/support/client.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { dockerdMissing, startDockerd } from '../test/support/dockerd.ts';
@@ -10,6 +12,8 @@ import { childPids, residentMb } from './memory.ts';
 export interface Engine {
   readonly name: string;
   readonly api: Api;
+  /** Over kept-alive connections, as many as requests run side by side. */
+  readonly client: ApiClient;
   /** `run --rm --network none busybox true` by the engine's own client. */
   runTrue(): Promise<void>;
   /** The daemon and its helpers, without what attends containers. */
@@ -33,10 +37,14 @@ export async function startEngines(): Promise<{ tsd: Engine; dockerd: Engine | n
   const tsd: Engine = {
     name: 'tsd',
     api: daemon.api,
+    client: createApiClient(parseEndpoint(daemon.socketPath)),
     runTrue: clientRun(TSDCTL, daemon.socketPath),
     pids: () => [daemon.pid],
     residentMb: () => residentMb(daemon.pid),
-    remove: () => daemon.remove(),
+    remove: () => {
+      tsd.client.close();
+      return daemon.remove();
+    },
   };
   try {
     await daemon.load();
@@ -47,10 +55,14 @@ export async function startEngines(): Promise<{ tsd: Engine; dockerd: Engine | n
     const dockerd: Engine = {
       name: 'dockerd',
       api: theirs.api,
+      client: createApiClient(parseEndpoint(theirs.socketPath)),
       runTrue: clientRun('docker', theirs.socketPath),
       pids,
       residentMb: () => pids().reduce((sum, pid) => sum + residentMb(pid), 0),
-      remove: () => theirs.remove(),
+      remove: () => {
+        dockerd.client.close();
+        return theirs.remove();
+      },
     };
     return { tsd, dockerd };
   } catch (error) {

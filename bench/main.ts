@@ -116,7 +116,7 @@ async function lifeRow(): Promise<void> {
     (engine: Engine): Sample =>
     async () => {
       const elapsed = await timed(async () => {
-        for (let life = 0; life < LIVES_IN_A_ROW; life += 1) await containers.wholeLife(engine.api);
+        for (let life = 0; life < LIVES_IN_A_ROW; life += 1) await containers.wholeLife(engine.client);
       });
       return elapsed / LIVES_IN_A_ROW;
     };
@@ -142,7 +142,7 @@ async function parallelRow(): Promise<void> {
     const elapsed = await timed(() =>
       Promise.all(
         Array.from({ length: AT_A_TIME }, async () => {
-          while (queue.pop() !== undefined) await containers.wholeLife(engine.api);
+          while (queue.pop() !== undefined) await containers.wholeLife(engine.client);
         }),
       ),
     );
