@@ -20,6 +20,7 @@ const PLAN_LIMIT_BYTES = 4 * 1024 * 1024;
 const STEP_LIMIT = 4096;
 const SLOT_LIMIT = 1024;
 const PATH_LIMIT_BYTES = 4095;
+const ORDINARY_PLAN_BYTES = 16 * 1024;
 
 /** Number on the wire and the sides that may execute it. */
 const OPS: Readonly<Record<Step['op'], { readonly number: number; readonly side: Side | 'both' }>> = {
@@ -102,7 +103,7 @@ export class PlanEncodingError extends Error {
 /** The plan as `tsd-launch` reads it. Throws PlanEncodingError where it breaks a rule of PROTOCOL.md. */
 export function encodePlan(plan: LaunchPlan): Buffer {
   if (plan.steps.length > STEP_LIMIT) throw new PlanEncodingError(null, `more than ${STEP_LIMIT} steps`);
-  const writer = new WireWriter().raw(MAGIC).u16(VERSION).u16(0).u32(0).u32(plan.steps.length);
+  const writer = new WireWriter(ORDINARY_PLAN_BYTES).raw(MAGIC).u16(VERSION).u16(0).u32(0).u32(plan.steps.length);
   const totalLengthOffset = MAGIC.length + 4;
   withLength(writer, () => writeSupervisor(writer, plan.supervisor));
   for (const [index, step] of plan.steps.entries()) {
@@ -286,8 +287,7 @@ function writePayload(writer: WireWriter, step: Step): void {
 function writePath(writer: WireWriter, { base, path }: PlanPath): void {
   if (base === undefined && !path.startsWith('/')) throw new Error(`path "${path}" without a base is not absolute`);
   writeOptionalSlot(writer, base);
-  const bytes = Buffer.from(path);
-  if (bytes.length > PATH_LIMIT_BYTES) throw new Error(`path longer than ${PATH_LIMIT_BYTES} bytes`);
+  if (Buffer.byteLength(path) > PATH_LIMIT_BYTES) throw new Error(`path longer than ${PATH_LIMIT_BYTES} bytes`);
   writeString(writer, path);
 }
 
@@ -330,7 +330,7 @@ function writeStrings(writer: WireWriter, strings: readonly string[]): void {
 
 function writeString(writer: WireWriter, string: string): void {
   if (string.includes('\0')) throw new Error(`string ${JSON.stringify(string)} holds a NUL`);
-  writer.bytes(Buffer.from(string));
+  writer.string(string);
 }
 
 /** Writes a u32 length before what `write` writes. */

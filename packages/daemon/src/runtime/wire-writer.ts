@@ -1,7 +1,16 @@
+const LENGTH_BYTES = 4;
+/** UTF-8 of what is one unit of UTF-16. */
+const MAX_BYTES_PER_UNIT = 3;
+
 /** Writes little-endian fields one after the other into a growing buffer: the launcher's wire format (PROTOCOL.md). */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafe(1024);
+  #buffer: Buffer;
   #length = 0;
+
+  /** @param firstBytes how much is expected; it grows from there */
+  constructor(firstBytes = 1024) {
+    this.#buffer = Buffer.allocUnsafe(firstBytes);
+  }
 
   get length(): number {
     return this.#length;
@@ -42,6 +51,15 @@ export class WireWriter {
   /** A u32 length and the bytes. */
   bytes(value: Uint8Array): this {
     return this.u32(value.length).raw(value);
+  }
+
+  /** A u32 length and the text in UTF-8. */
+  string(value: string): this {
+    const start = this.#length + LENGTH_BYTES;
+    const length = this.#room(LENGTH_BYTES + value.length * MAX_BYTES_PER_UNIT).write(value, start);
+    this.u32(length);
+    this.#length += length;
+    return this;
   }
 
   /** Overwrites a u32 written before (a length that is known only now). */
