@@ -13,6 +13,7 @@ import {
   listContainerCgroups,
   removeCgroupParent,
   removeContainerCgroups,
+  removeEmptyCgroups,
 } from '../packages/daemon/src/os/cgroup-files.ts';
 import {
   type CgroupTree,
@@ -173,7 +174,10 @@ t.test('a second connection takes over', async (t) => {
   const { supervisor, input, id } = await launch({ Cmd: ['sleep', '1000'] });
   const ticks = processStartTicks(supervisor.pid);
   t.ok(ticks !== null);
-  if (host.cgroups !== null) t.same(containerProcesses(host.cgroups, id), [supervisor.pid]);
+  if (host.cgroups !== null) {
+    await removeEmptyCgroups(host.cgroups, id);
+    t.same(containerProcesses(host.cgroups, id), [supervisor.pid], 'cgroups with a process in them stay');
+  }
   supervisor.disconnect();
   const again = await connectSupervisor(input.paths.controlSocket);
   t.equal(again.pid, supervisor.pid);
@@ -183,7 +187,9 @@ t.test('a second connection takes over', async (t) => {
   await again.signal(9);
   t.match(await again.exited, { kind: 'signalled', code: 9 });
   await t.rejects(connectSupervisor(input.paths.controlSocket), 'a supervisor that is about to go, or has gone');
-  if (host.cgroups !== null) await removeContainerCgroups(host.cgroups, id);
+  if (host.cgroups === null) return;
+  await removeEmptyCgroups(host.cgroups, id);
+  t.same(listContainerCgroups(host.cgroups), [], 'empty ones go');
 });
 
 t.test('what cannot start leaves nothing but its cgroups, which are removed', async (t) => {

@@ -190,7 +190,7 @@ export function createWorld(): World {
         removeLate: (id) => void world.removedCgroups.push(id),
         finishRemoval: async () => undefined,
         idle: async () => undefined,
-        list: () => [],
+        removeForeign: async () => undefined,
         processes: () => [process.pid],
         freeze: async (id) => {
           world.frozen.add(id);

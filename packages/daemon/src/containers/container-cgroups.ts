@@ -1,6 +1,11 @@
 /** Containers' cgroups by their ids, on a host with cgroups or without. */
 
-import { containerProcesses, listContainerCgroups, removeContainerCgroups } from '../os/cgroup-files.ts';
+import {
+  containerProcesses,
+  listContainerCgroups,
+  removeContainerCgroups,
+  removeEmptyCgroups,
+} from '../os/cgroup-files.ts';
 import type { CgroupLayout } from '../os/cgroup-layout.ts';
 import { freezeContainer, thawContainer } from '../os/freeze-cgroup.ts';
 import { createLateWork } from './late-work.ts';
@@ -16,8 +21,8 @@ export interface ContainerCgroups {
   finishRemoval(id: string): Promise<void>;
   /** Resolves when nothing is left to be removed late. */
   idle(): Promise<void>;
-  /** Ids of the containers that have cgroups. */
-  list(): readonly string[];
+  /** Removes those, of containers that nobody knows, in which no process is. */
+  removeForeign(isKnown: (id: string) => boolean): Promise<void>;
   /** Host pids, ascending. */
   processes(id: string): readonly number[];
   /** Stops all processes; false where that cannot be done. */
@@ -41,7 +46,9 @@ export function createContainerCgroups(layout: CgroupLayout | null, log: Log): C
     removeLate: (id) => late.add(id),
     finishRemoval: (id) => late.finish(id),
     idle: () => late.idle(),
-    list: () => listContainerCgroups(layout),
+    removeForeign: async (isKnown) => {
+      for (const id of listContainerCgroups(layout)) if (!isKnown(id)) await removeEmptyCgroups(layout, id);
+    },
     processes: (id) => containerProcesses(layout, id),
     freeze: (id) => freezeContainer(layout, id),
     thaw: (id) => thawContainer(layout, id),
@@ -53,7 +60,7 @@ const NO_CGROUPS: ContainerCgroups = {
   removeLate: () => undefined,
   finishRemoval: async () => undefined,
   idle: async () => undefined,
-  list: () => [],
+  removeForeign: async () => undefined,
   processes: () => [],
   freeze: async () => false,
   thaw: () => undefined,

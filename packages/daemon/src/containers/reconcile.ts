@@ -202,7 +202,11 @@ function removeOrphans(deps: ReconcileDeps): void {
     deps.log.info({ containerId: name }, 'removing the directory of a container that does not exist');
     deps.trash.discard(`${containersDirectory(deps.roots)}/${name}`);
   }
-  for (const id of deps.cgroups.list()) if (deps.store.byId(id) === undefined) deps.cgroups.removeLate(id);
+  deps.cgroups
+    .removeForeign((id) => deps.store.byId(id) !== undefined)
+    .catch((error: unknown) =>
+      deps.log.error({ err: error }, 'cgroups that removed containers left could not be removed'),
+    );
   const known = new Set(deps.store.list().map(({ id }) => runtimeName(id)));
   for (const name of readdirSync(runtimeDirectories(deps.roots))) {
     if (known.has(name)) continue;

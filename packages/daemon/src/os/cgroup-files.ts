@@ -141,6 +141,13 @@ export async function removeContainerCgroups(layout: CgroupLayout, id: string, t
   await Promise.all(cgroupTrees(layout).map((tree) => removeCgroup(containerCgroup(tree, id), deadline)));
 }
 
+/** Removes the container's cgroups where no process is in them: whose they are need not be known. */
+export async function removeEmptyCgroups(layout: CgroupLayout, id: string): Promise<void> {
+  for (const tree of cgroupTrees(layout)) {
+    for (const directory of descendants(containerCgroup(tree, id))) await removeIdleCgroup(directory);
+  }
+}
+
 /** In another thread, since the kernel takes its time for each. As a rule it is empty and has none below it. */
 async function removeCgroup(cgroup: string, deadline: number): Promise<void> {
   if ((await removeIdleCgroup(cgroup)) === null) return;
