@@ -3,7 +3,7 @@
  * directories and processes. The test runner is the subreaper of everything that its files start, so a process that
  * detached itself is still found, and another user's processes are not.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -90,7 +90,7 @@ export async function findLeaks(before: HostState, own: ReadonlySet<number>): Pr
 }
 
 /**
- * Ends what a leaking file left running, so that the next file starts clean, and removes its directories and cgroups. Only
+ * Ends what a leaking file left running, so that the next file starts clean, and removes its mounts, directories and cgroups. Only
  * descendants of this process, and only what carries a name of the tests.
  */
 export async function removeLeftovers(before: HostState, own: ReadonlySet<number>): Promise<void> {
@@ -105,8 +105,16 @@ export async function removeLeftovers(before: HostState, own: ReadonlySet<number
   }
   await delay(SETTLE_STEP_MS);
   reapOrphans(own);
+  const mountsLeft = mounts().filter((mount) => mount.includes(TEMPORARY_PREFIX) && !before.get('mount')?.has(mount));
+  // The last one first: it may be on another.
+  for (const mount of mountsLeft.reverse()) spawnSync('umount', [mount.slice(0, mount.indexOf(' '))]);
   for (const path of temporaryDirectories()) {
-    if (!before.get('temporary directory')?.has(path)) rmSync(path, { recursive: true, force: true });
+    if (before.get('temporary directory')?.has(path)) continue;
+    try {
+      rmSync(path, { recursive: true, force: true });
+    } catch {
+      // Still in use: it has been reported as a leak.
+    }
   }
   const cgroupsLeft = cgroups().filter(
     (path) => path.includes(`/${TEMPORARY_PREFIX}`) && !before.get('cgroup')?.has(path),
