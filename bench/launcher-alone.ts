@@ -32,7 +32,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
   const layerStore = createLayerStore({ root: join(root, 'layers'), tmp: join(root, 'tmp'), imageMode });
   const layer = busyboxLayer();
   const { diffId } = await layerStore.ingest(one(layer), {});
-  const layerMounts = createLayerMounts({ layerStore, detachedLayers });
+  const layerMounts = createLayerMounts({ layerStore, detachedLayers, mountPoints: true });
   const lease = layerMounts.acquire([diffId]);
   const launcher = createLauncher({
     launcherPath: resolve(repository, 'packages/launcher/build/tsd-launch'),

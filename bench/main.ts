@@ -31,7 +31,7 @@ const MANY = 1000;
 const PARALLEL_RUNS = 40;
 const AT_A_TIME = 8;
 /** A client that keeps its connection makes more than one container, and neither engine is to be measured after a pause. */
-const LIVES_IN_A_ROW = 5;
+const LIVES_IN_A_ROW = 20;
 const IDLE_AFTER_MS = 20_000;
 
 const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));

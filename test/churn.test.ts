@@ -1,5 +1,6 @@
 /** Hundreds of containers, 8 at a time, without and with a network: afterwards the host and the daemon are as before. */
 import { readdirSync } from 'node:fs';
+import { basename } from 'node:path';
 import t from 'tap';
 import { run } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
@@ -40,6 +41,7 @@ async function stopAndRemove(id: string): Promise<void> {
   await call('DELETE', `/containers/${id}`);
 }
 
+const cgroupNames = (): string[] => [...(readHostState().get('cgroup') ?? [])].map((path) => basename(path));
 const descriptors = (): number => readdirSync(`/proc/${daemon.pid}/fd`).length;
 
 t.test(`${CONTAINERS} containers, ${AT_A_TIME} at a time`, { timeout: 240_000 }, async (t) => {
@@ -47,6 +49,7 @@ t.test(`${CONTAINERS} containers, ${AT_A_TIME} at a time`, { timeout: 240_000 },
   const warm = await Promise.all(Array.from({ length: AT_A_TIME }, create));
   await Promise.all(warm.map(start));
   await Promise.all(warm.map(stopAndRemove));
+  await eventually(() => !cgroupNames().some((name) => warm.includes(name)), { what: 'their cgroups are removed' });
   api.close();
   const before = readHostState();
   const descriptorsBefore = descriptors();

@@ -42,7 +42,7 @@ const directory = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
 const cgroupParent = `/${TEMPORARY_PREFIX}launch-${process.pid}`;
 const host = readHostFacts({ cgroupParent });
 const layerStore = createLayerStore({ root: join(directory, 'layers'), tmp: join(directory, 'tmp') });
-const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
+const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers, mountPoints: true });
 const launcher = createLauncher({
   launcherPath: resolve(import.meta.dirname, '../packages/launcher/build/tsd-launch'),
   waiting: waitingLaunchers(host, (error) => t.fail(String(error))),

@@ -47,7 +47,7 @@ export interface Layers {
 /** A store in an existing directory. */
 export function openLayers(directory: string, { imageMode, detachedLayers }: LayerSupport): Layers {
   const store = createLayerStore({ root: join(directory, 'layers'), tmp: join(directory, 'tmp'), imageMode });
-  return { store, mounts: createLayerMounts({ layerStore: store, detachedLayers }) };
+  return { store, mounts: createLayerMounts({ layerStore: store, detachedLayers, mountPoints: false }) };
 }
 
 /** All of it goes with the test. */

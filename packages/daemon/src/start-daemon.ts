@@ -107,7 +107,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     env: process.env,
     userAgent: `tsd/${VERSION}`,
   });
-  const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers });
+  const layerMounts = createLayerMounts({ layerStore, detachedLayers: host.layers.detachedLayers, mountPoints: true });
 
   const launcherPath = config.launcherPath ?? LAUNCHER;
   const launcher = createLauncher({

@@ -19,10 +19,7 @@ import { mountMountPointLayer } from './mount-points.ts';
 const MAX_IDLE_MOUNTS = 64;
 
 export interface LayerLease {
-  /**
-   * Detached mounts, the bottom layer first; below the image's, where the kernel clones detached mounts, the layer of mount
-   * points. Valid until `release`; clones and inherited descriptors live on.
-   */
+  /** Detached mounts, the bottom layer first. Valid until `release`; clones and inherited descriptors live on. */
   readonly descriptors: readonly number[];
   /** To be called once the launcher has its copies. Further calls do nothing. */
   release(): void;
@@ -44,6 +41,8 @@ export interface LayerMountsOptions {
   readonly layerStore: LayerStore;
   /** Detached mounts can be cloned (Linux 6.15): leases share them. */
   readonly detachedLayers: boolean;
+  /** A layer of mount points is below the image's in each lease; only where leases share mounts. */
+  readonly mountPoints: boolean;
 }
 
 interface LayerMount extends LayerImageMount {
@@ -54,13 +53,13 @@ interface LayerMount extends LayerImageMount {
   removed: boolean;
 }
 
-export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOptions): LayerMounts {
+export function createLayerMounts({ layerStore, detachedLayers, mountPoints }: LayerMountsOptions): LayerMounts {
   /** In the order of last use, oldest first. */
   const mounts = new Map<string, LayerMount>();
   const leased = new Set<LayerMount>();
   /** Mounts of single leases. */
   const own = new Set<number>();
-  let mountPoints: number | undefined;
+  let lowest: number | undefined;
 
   const mountOf = (diffId: string): LayerMount => {
     const found = mounts.get(diffId) ?? mountLayer(layerStore, diffId, { loopDevices: !detachedLayers });
@@ -112,9 +111,9 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
           leased.add(mount);
           used.push(mount);
         }
-        if (detachedLayers) {
-          mountPoints ??= mountMountPointLayer();
-          descriptors.push(mountPoints);
+        if (mountPoints && detachedLayers) {
+          lowest ??= mountMountPointLayer();
+          descriptors.push(lowest);
         }
         const bottom = used.findLastIndex((mount) => mount.opaque);
         for (const mount of used.slice(Math.max(0, bottom))) {
@@ -131,7 +130,8 @@ export function createLayerMounts({ layerStore, detachedLayers }: LayerMountsOpt
     close() {
       for (const mount of new Set([...mounts.values(), ...leased])) closeSync(mount.descriptor);
       for (const descriptor of own) closeSync(descriptor);
-      if (mountPoints !== undefined) closeSync(mountPoints);
+      if (lowest !== undefined) closeSync(lowest);
+      lowest = undefined;
       mounts.clear();
       leased.clear();
       own.clear();
