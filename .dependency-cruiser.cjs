@@ -20,6 +20,9 @@ const SIDEWAYS = {
   runtime: ['storage'],
   exec: ['containers'],
   containers: ['exec'],
+  // Their verbs publish events; events know nothing of what they are about.
+  networks: ['events'],
+  images: ['events'],
 };
 
 const directionRules = LAYERS.flatMap((folders, level) =>

@@ -225,6 +225,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: 'Images',
   },
   {
+    paths: ['events', 'system events'],
+    summary: 'Get real time events from the server',
+    group: 'Containers',
+  },
+  {
     paths: ['system df'],
     summary: 'Show disk usage',
     group: 'Images',
@@ -240,7 +245,6 @@ export const COMMANDS: readonly CommandEntry[] = [
 export const COMMANDS_TO_COME: ReadonlySet<string> = new Set([
   'build',
   'cp',
-  'events',
   'exec',
   'pause',
   'stats',

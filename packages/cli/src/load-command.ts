@@ -44,6 +44,7 @@ const LOADERS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   login: () => import('./commands/login.ts'),
   logout: () => import('./commands/logout.ts'),
   search: () => import('./commands/search.ts'),
+  events: () => import('./commands/events.ts'),
   'system df': () => import('./commands/system-df.ts'),
   'system check': () => import('./commands/system-check.ts'),
 };

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { ContainerNetworking } from './containers/container-networking.ts';
 import type { Log } from './containers/log.ts';
 import { timestampNow } from './containers/timestamp.ts';
+import type { EventPublisher } from './events/engine-events.ts';
 import { type AddressPool, defaultAddressPools, parseAddressPool } from './networks/address-pools.ts';
 import { createBridges, type HostBridges } from './networks/bridge.ts';
 import { createContainerInterfaces } from './networks/container-interfaces.ts';
@@ -38,10 +39,11 @@ interface NetworkingParts {
   readonly log: Log;
   readonly db: Database;
   readonly containerName: NetworkDeps['containerName'];
+  readonly events: EventPublisher;
 }
 
 /** A host that cannot have networks gets a daemon whose containers have the host's network, or none. */
-export function createNetworking({ config, log, db, containerName }: NetworkingParts): Networking {
+export function createNetworking({ config, log, db, containerName, events }: NetworkingParts): Networking {
   const store = createNetworkStore(db);
   const ports = createPortReservations();
   const directory = createNameDirectory();
@@ -61,6 +63,7 @@ export function createNetworking({ config, log, db, containerName }: NetworkingP
     addressPools: addressPools(config),
     hostRoutes: () => readHostRoutes(),
     containerName,
+    events,
     log,
   };
   ensurePredefinedNetworks(deps, config, timestampNow());

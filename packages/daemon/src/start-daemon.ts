@@ -18,9 +18,11 @@ import { reconcileContainers, resumeContainers } from './containers/reconcile.ts
 import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
 import { createTrash } from './containers/trash.ts';
+import { createEngineEvents } from './events/engine-events.ts';
 import { containerArchiveRoutes } from './http/routes/container-archives.ts';
 import { containerRoutes } from './http/routes/containers.ts';
 import { diskUsageRoutes } from './http/routes/disk-usage.ts';
+import { eventRoutes } from './http/routes/events.ts';
 import { distributionRoutes } from './http/routes/image-pull.ts';
 import { imagePushRoutes } from './http/routes/image-push.ts';
 import { imageRoutes } from './http/routes/images.ts';
@@ -79,6 +81,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
   }
   const db = openDatabase(join(dataRoot, 'tsd.db'));
   const host = await readHost(config, log);
+  const events = createEngineEvents();
 
   const doomed = createDoomedFiles({
     directory: join(dataRoot, 'tmp'),
@@ -123,10 +126,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     config,
     log,
     db,
+    events,
     containerName: (id) => containers.store.byId(id)?.name,
   });
   const containers: ContainerDeps = createContainerDeps({
-    ...{ config, log, db, host, images, layerMounts, launcher, imageReleased },
+    ...{ config, log, db, events, host, images, layerMounts, launcher, imageReleased },
     networks: networking.containers,
   });
   const imageUsers = (imageId: string) =>
@@ -155,10 +159,10 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
           containerCounts: () => countContainers(containers),
           imageCount: () => images.count(),
         }),
-      (app) => imageRoutes(app, { store: images, layerStore, blobStore, imageUsers, downloads, registry }),
+      (app) => imageRoutes(app, { store: images, layerStore, blobStore, imageUsers, downloads, registry, events }),
       (app) => distributionRoutes(app, { registry }),
       (app) => registryRoutes(app, { registry }),
-      (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry }),
+      (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry, events }),
       (app) => containerRoutes(app, containers),
       (app) =>
         networkRoutes(app, {
@@ -168,6 +172,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
           disconnectContainer: (container, network) => disconnectContainer(containers, container, network),
         }),
       (app) => containerArchiveRoutes(app, { ...containers, imageStore: images, layerStore }),
+      (app) => eventRoutes(app, { events }),
       (app) => systemCheckRoutes(app, { db, store: images, layerStore, blobStore, registry, imageUsers }),
       (app) => diskUsageRoutes(app, { containers, images, imageUsers }),
     ],
@@ -206,6 +211,7 @@ interface ContainerParts {
   readonly config: Config;
   readonly log: Logger;
   readonly db: ReturnType<typeof openDatabase>;
+  readonly events: ContainerDeps['events'];
   readonly host: HostFacts;
   readonly images: ContainerDeps['images'];
   readonly layerMounts: ContainerDeps['layerMounts'];
@@ -215,7 +221,7 @@ interface ContainerParts {
 }
 
 function createContainerDeps(parts: ContainerParts): ContainerDeps {
-  const { config, log, db, host, images, layerMounts, launcher, imageReleased, networks } = parts;
+  const { config, log, db, events, host, images, layerMounts, launcher, imageReleased, networks } = parts;
   const store = createContainerStore(db);
   const planning: LaunchPlanning = {
     host,
@@ -229,6 +235,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
   return {
     roots,
     log,
+    events,
     store,
     idRanges: createIdRanges(store.list().flatMap(({ idRange }) => (idRange === null ? [] : [idRange]))),
     locks: createKeyedLock(),

@@ -14,6 +14,7 @@ import { reconcileContainers, resumeContainers } from '../src/containers/reconci
 import { createRestartTimers } from '../src/containers/restart-timers.ts';
 import { createRunningContainers } from '../src/containers/running-containers.ts';
 import { createTrash } from '../src/containers/trash.ts';
+import { createEngineEvents, type EngineEvents } from '../src/events/engine-events.ts';
 import type { Image } from '../src/images/image.ts';
 import type { ImageRunConfig } from '../src/images/image-config.ts';
 import type { ExitReport } from '../src/runtime/exit-report.ts';
@@ -52,6 +53,7 @@ export interface World {
   /** Containers whose processes are stopped. */
   readonly frozen: Set<string>;
   readonly releasedImages: string[];
+  readonly events: EngineEvents;
   /** The host's interfaces, rules and ports, which outlive the daemon. */
   readonly network: FakeHostNetwork;
   /** What the next launch does instead of starting a process. */
@@ -90,6 +92,7 @@ export function createWorld(): World {
     frozen: new Set(),
     releasedImages: [],
     network: createFakeHostNetwork(),
+    events: createEngineEvents(),
     failNextLaunch: null,
     imageConfig: { Cmd: ['sh'], Env: ['PATH=/bin'] },
     supervisorsAnswer: Promise.resolve(),
@@ -150,6 +153,7 @@ export function createWorld(): World {
     return {
       roots,
       log,
+      events: world.events,
       store,
       idRanges: createIdRanges(store.list().flatMap(({ idRange }) => (idRange === null ? [] : [idRange]))),
       locks: createKeyedLock(),

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import t from 'tap';
+import { createEngineEvents } from '../src/events/engine-events.ts';
 import { networkRoutes } from '../src/http/routes/networks.ts';
 import { createServer } from '../src/http/server.ts';
 import { parseAddressPool } from '../src/networks/address-pools.ts';
@@ -31,6 +32,7 @@ const deps = {
   addressPools: [parseAddressPool('base=10.0.0.0/8,size=24')],
   hostRoutes: () => [],
   containerName: () => 'web',
+  events: createEngineEvents(),
   log,
 };
 ensurePredefinedNetworks(

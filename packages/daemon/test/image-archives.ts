@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Header, pack } from 'tar-stream';
+import { createEngineEvents, type EngineEvents } from '../src/events/engine-events.ts';
 import { createImageStore, type ImageStore } from '../src/images/image-store.ts';
 import type { ContainerUse } from '../src/images/image-users.ts';
 import { HOST_PLATFORM } from '../src/images/platform.ts';
@@ -92,6 +93,7 @@ export interface ImageBench {
   readonly store: ImageStore;
   readonly layerStore: LayerStore;
   readonly blobStore: BlobStore;
+  readonly events: EngineEvents;
   readonly users: Map<string, ContainerUse[]>;
   readonly imageUsers: (imageId: string) => readonly ContainerUse[];
   readonly layerErrors: string[];
@@ -114,6 +116,7 @@ export function imageBench(options?: Pick<LayerStoreOptions, 'limits' | 'imageMo
     store,
     layerStore,
     blobStore,
+    events: createEngineEvents(),
     users,
     imageUsers: (imageId) => users.get(imageId) ?? [],
     layerErrors,

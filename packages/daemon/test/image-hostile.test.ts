@@ -325,7 +325,7 @@ t.test('a disk that fills up ends the load at once', async (t) => {
       yield piece;
     }
   };
-  await t.rejects(loadImage({ store: bench.store, layerStore }, source()), full);
+  await t.rejects(loadImage({ ...bench, layerStore }, source()), full);
   t.ok(ingests <= 2, 'at most the next one had begun');
   t.ok(pieces < 20, 'the rest is not read');
 });

@@ -72,7 +72,7 @@ t.test('layers in every compression, and known again by their digests', async (t
   t.equal(bench.store.findLayer(digestOf(packed[0] ?? bottom))?.diffId, digestOf(bottom));
   let ingested = 0;
   const counting = {
-    store: bench.store,
+    ...bench,
     layerStore: {
       ingest: (...args: Parameters<typeof bench.layerStore.ingest>) => {
         ingested++;

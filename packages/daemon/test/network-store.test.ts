@@ -126,7 +126,11 @@ t.test('an endpoint: interface, MAC, id, and what the row says again', (t) => {
       ['n2', 1],
     ],
   );
-  world.store.release(idOf('a'), network.id);
+  t.same(
+    world.store.release(idOf('a')).map(({ name }) => name),
+    ['n1', 'n2'],
+  );
+  t.same(world.store.release(idOf('a')), []);
   t.equal(world.store.endpoint(idOf('a'), network.id)?.attachment, null);
   t.strictSame(world.store.endpoint(idOf('a'), network.id)?.config, { Aliases: ['web'] });
   const again = world.store.attach(idOf('a'), network.id).attachment;

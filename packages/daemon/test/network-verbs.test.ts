@@ -2,6 +2,7 @@
 import type { NetworkCreateBody } from '@tsd/shared/api-networks';
 import { parseFilters } from '@tsd/shared/filters';
 import t from 'tap';
+import { createEngineEvents, type EngineEvents } from '../src/events/engine-events.ts';
 import { parseAddressPool } from '../src/networks/address-pools.ts';
 import { createNetwork } from '../src/networks/create-network.ts';
 import { checkEndpointConfig } from '../src/networks/endpoint-config.ts';
@@ -20,6 +21,7 @@ const NOW = '2026-02-01T00:00:00.000000000Z';
 const DEFAULT_BRIDGE = { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false };
 
 interface Host extends NetworkDeps {
+  readonly events: EngineEvents;
   readonly world: NetworkWorld;
   /** What the host was asked to do, in order. */
   readonly done: string[];
@@ -51,6 +53,7 @@ function host(world = networkWorld()): Host {
     during: () => undefined,
     nameServerPort: 53,
     store: world.store,
+    events: createEngineEvents(),
     bridges: {
       ensure: ({ name }) => act(`ensure ${name}`),
       remove: async ({ name }) => act(`delete ${name}`),

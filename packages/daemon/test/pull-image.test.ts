@@ -149,7 +149,7 @@ function short(digest: string): string {
 }
 
 t.test('an image of three layers, as Docker tells it', async (t) => {
-  const { pull, remote, store, layerStore, blobStore, files } = pullBench(t);
+  const { pull, remote, store, layerStore, blobStore, files, events } = pullBench(t);
   const { digest } = remote.putImage(layers, { tag: '1' });
   const messages = await pull();
   const blobs = layers.map((tar) => gzipSync(tar));
@@ -213,7 +213,7 @@ t.test('an image of three layers, as Docker tells it', async (t) => {
   ]);
   t.same(remote.opened, []);
 
-  await removeImage({ store, imageUsers: () => [] }, image.id, { force: true });
+  await removeImage({ store, events, imageUsers: () => [] }, image.id, { force: true });
   t.same(files(), [], 'the blobs go with the layers');
 });
 
@@ -234,8 +234,8 @@ t.test('layers that are here are not fetched', async (t) => {
 });
 
 t.test('a layer that was loaded is known by its content, and no digest is believed for it', async (t) => {
-  const { pull, remote, store, layerStore } = pullBench(t);
-  await loadImage({ store, layerStore }, inPieces(await tarOf(dockerMembers(layers.slice(0, 1)))));
+  const { pull, remote, store, layerStore, events } = pullBench(t);
+  await loadImage({ store, layerStore, events }, inPieces(await tarOf(dockerMembers(layers.slice(0, 1)))));
   remote.putImage(layers.slice(0, 1), { tag: '1', config: configFor(layers.slice(0, 1), { comment: 'another' }) });
   await pull();
   t.same(remote.opened, []);
@@ -484,12 +484,12 @@ t.test('one layer that fails stops the others', async (t) => {
 });
 
 t.test('an image that is removed while another pull needs its layers', async (t) => {
-  const { pull, remote, store, layerStore, blobStore } = pullBench(t);
+  const { pull, remote, store, layerStore, blobStore, events } = pullBench(t);
   remote.putImage(layers.slice(0, 2), { tag: '1' });
   remote.putImage(layers, { tag: '2' });
   await pull();
   remote.halfway = async () => {
-    await removeImage({ store, imageUsers: () => [] }, `${REPOSITORY}:1`, { force: false });
+    await removeImage({ store, events, imageUsers: () => [] }, `${REPOSITORY}:1`, { force: false });
   };
   await pull(`${REPOSITORY}:2`);
   for (const tar of layers) t.ok(layerStore.has(digestOf(tar)));

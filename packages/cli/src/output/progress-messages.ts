@@ -24,15 +24,20 @@ export async function showProgress(response: ApiResponse, options: ProgressOptio
 
 /** Splits the body into objects: one a line, or without anything in between. */
 export async function* jsonMessages<Message>(response: ApiResponse): AsyncGenerator<Message, void, undefined> {
+  for await (const line of bodyLines(response)) yield parseMessage<Message>(line);
+}
+
+/** The lines of the body that are not empty, as they come. */
+export async function* bodyLines(response: ApiResponse): AsyncGenerator<string, void, undefined> {
   let pending = '';
   const decoder = new TextDecoder();
   for await (const chunk of response.chunks()) {
     pending += decoder.decode(chunk, { stream: true });
     const lines = pending.split('\n');
     pending = lines.pop() ?? '';
-    for (const line of lines) if (line.trim() !== '') yield parseMessage<Message>(line);
+    for (const line of lines) if (line.trim() !== '') yield line;
   }
-  if (pending.trim() !== '') yield parseMessage<Message>(pending);
+  if (pending.trim() !== '') yield pending;
 }
 
 function parseMessage<Message>(line: string): Message {

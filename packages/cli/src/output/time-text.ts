@@ -13,6 +13,13 @@ export function rfc3339(unixSeconds: number): string {
   return `${dateAndTime(time, 'T')}${offset === '+00:00' ? 'Z' : offset}`;
 }
 
+/** RFC 3339 with all nine decimals, in the local zone: `2026-11-23T20:31:14.000000001Z`. */
+export function rfc3339Nano(unixNanoseconds: bigint): string {
+  const seconds = unixNanoseconds / 1_000_000_000n;
+  const text = rfc3339(Number(seconds));
+  return `${text.slice(0, 19)}.${String(unixNanoseconds % 1_000_000_000n).padStart(9, '0')}${text.slice(19)}`;
+}
+
 function dateAndTime(time: Date, separator: string): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   const date = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`;

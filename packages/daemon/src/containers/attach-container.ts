@@ -3,10 +3,11 @@ import { TsdError } from '@tsd/shared/errors';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import type { Log } from './log.ts';
 import type { WaitingClient } from './pending-attaches.ts';
 
-export type AttachDeps = Pick<ContainerDeps, 'log' | 'pendingAttaches' | 'running' | 'store'>;
+export type AttachDeps = Pick<ContainerDeps, 'events' | 'log' | 'pendingAttaches' | 'running' | 'store'>;
 
 /**
  * The container to attach to. To be called before the connection is taken out of HTTP, so that refusals are answered.
@@ -31,8 +32,10 @@ export function findAttachable(deps: Pick<AttachDeps, 'store'>, reference: strin
 /** Hands the client to the running container's supervisor, or keeps it for the start. */
 export async function attachClient(deps: AttachDeps, id: string, client: WaitingClient): Promise<void> {
   const running = deps.running.get(id);
+  const record = deps.store.byId(id);
+  if (record !== undefined) publishContainerEvent(deps, record, 'attach');
   if (running === undefined) {
-    if (deps.store.byId(id) === undefined) client.close();
+    if (record === undefined) client.close();
     else deps.pendingAttaches.add(id, client);
     return;
   }

@@ -2,6 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerRules } from '../networks/firewall.ts';
 import type { EndpointRecord } from '../networks/network.ts';
+import { publishNetworkEvent } from '../networks/network-events.ts';
 import type { PlannedInterface } from '../runtime/launch-input.ts';
 import {
   bridged,
@@ -22,7 +23,7 @@ import { type NetworkView, NO_NETWORK } from './network-files.ts';
 import { requestedPorts } from './requested-ports.ts';
 import { startTicks } from './start-ticks.ts';
 
-export type NetworkingDeps = Pick<ContainerDeps, 'log' | 'networks' | 'store'>;
+export type NetworkingDeps = Pick<ContainerDeps, 'events' | 'log' | 'networks' | 'store'>;
 
 /** What a launch is given of the container's networks. */
 export interface LaunchNetworks {
@@ -54,6 +55,7 @@ export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): L
     return { endpoints: attached, ports: reservePorts(deps, record, attached) };
   });
   for (const endpoint of bridged(endpoints)) deps.networks.directory.put(namedEndpoint(record, endpoint));
+  for (const { network } of endpoints) publishNetworkEvent(deps, network, 'connect', { container: record.id });
   return {
     interfaces: plannedInterfaces(deps, endpoints),
     joined: null,
@@ -63,11 +65,15 @@ export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): L
 }
 
 /** Gives everything back that `attachNetworks` took. Repeatable. Resolves when the packet filter has forgotten the container. */
-export async function releaseNetworks({ networks }: Pick<NetworkingDeps, 'networks'>, id: string): Promise<void> {
-  networks.transaction(() => {
-    networks.store.release(id);
+export async function releaseNetworks(
+  { events, networks }: Pick<NetworkingDeps, 'events' | 'networks'>,
+  id: string,
+): Promise<void> {
+  const released = networks.transaction(() => {
     networks.store.putPorts(id, []);
+    return networks.store.release(id);
   });
+  for (const network of released) publishNetworkEvent({ events }, network, 'disconnect', { container: id });
   networks.ports.release(id);
   networks.directory.drop(id);
   await networks.firewall.removeContainer(id);

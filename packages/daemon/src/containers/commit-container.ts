@@ -1,6 +1,7 @@
 /** `docker commit`: an image from what a container has written. */
 import type { ContainerConfig as ContainerConfigBody } from '@tsd/shared/api-container-config';
 import { TsdError } from '@tsd/shared/errors';
+import { familiarString } from '@tsd/shared/image-reference';
 import { commitImage, mergeRunConfig } from '../images/commit-image.ts';
 import { applyConfigChanges } from '../images/config-changes.ts';
 import { type Image, requireSound } from '../images/image.ts';
@@ -10,10 +11,14 @@ import { targetReference } from '../images/tag-image.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import type { ContainerConfig, ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerRootTree } from './container-root-tree.ts';
 import { isRunning } from './lifecycle.ts';
 
-export type CommitDeps = Pick<ContainerDeps, 'cgroups' | 'locks' | 'log' | 'rootTrees' | 'roots' | 'store'> & {
+export type CommitDeps = Pick<
+  ContainerDeps,
+  'cgroups' | 'events' | 'locks' | 'log' | 'rootTrees' | 'roots' | 'store'
+> & {
   readonly imageStore: ImageStore;
   readonly layerStore: Pick<LayerStore, 'ingest'>;
 };
@@ -65,6 +70,8 @@ export async function commitContainer(deps: CommitDeps, reference: string, optio
       }),
     );
     deps.log.info({ containerId: id, imageId: image.id }, 'a container was committed');
+    const imageRef = name === undefined ? '' : familiarString(name);
+    publishContainerEvent(deps, record, 'commit', { comment, imageID: image.id, imageRef });
     return image.id;
   });
 }

@@ -4,6 +4,7 @@ import type { EndpointSettings } from '@tsd/shared/api-networking-config';
 import { TsdError } from '@tsd/shared/errors';
 import { checkEndpointConfig } from '../networks/endpoint-config.ts';
 import type { EndpointRecord, NetworkRecord } from '../networks/network.ts';
+import { publishNetworkEvent } from '../networks/network-events.ts';
 import { attachedEndpoints, type NetworkingDeps, reservePorts } from './attach-networks.ts';
 import {
   bridged,
@@ -49,6 +50,7 @@ export async function connectContainer(
     } else {
       deps.networks.store.putEndpoint(id, network, config);
     }
+    publishNetworkEvent(deps, network, 'connect', { container: id });
   });
 }
 
@@ -67,12 +69,14 @@ export async function disconnectContainer(
   await deps.locks.run(id, async () => {
     const record = changeable(deps, id);
     const endpoint = findEndpoint(deps, record, networkReference);
-    if (deps.networks.store.byId(endpoint.networkId)?.driver === 'host') throw new TsdError('conflict', HOST_NETWORK);
+    const network = deps.networks.store.byId(endpoint.networkId);
+    if (network?.driver === 'host') throw new TsdError('conflict', HOST_NETWORK);
     if (endpoint.attachment !== null && record.pid !== null) {
       await disconnectRunning(deps, { ...record, pid: record.pid }, endpoint);
     } else {
       deps.networks.store.dropEndpoint(id, endpoint.networkId);
     }
+    if (network !== undefined) publishNetworkEvent(deps, network, 'disconnect', { container: id });
   });
 }
 

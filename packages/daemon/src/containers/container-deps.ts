@@ -1,5 +1,6 @@
 /** What the verbs work with. Each verb names the part that it needs with `Pick`; tests give fakes. */
 import type { Ulimit } from '@tsd/shared/ulimit-spec';
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { ImageStore } from '../images/image-store.ts';
 import type { HostDevice } from '../os/lookup-devices.ts';
 import type { ExitReport } from '../runtime/exit-report.ts';
@@ -39,6 +40,7 @@ export interface LaunchPlanning {
 export interface ContainerDeps {
   readonly roots: StateRoots;
   readonly log: Log;
+  readonly events: EventPublisher;
   readonly store: ContainerStore;
   readonly idRanges: IdRanges;
   readonly locks: KeyedLock;

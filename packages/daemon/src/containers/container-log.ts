@@ -3,7 +3,7 @@ import { TsdError } from '@tsd/shared/errors';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
 import { type ReadLogOptions, readLog } from './read-log.ts';
-import { timestampOfNs } from './timestamp.ts';
+import { parseUnixTime, timestampOfNs } from './timestamp.ts';
 
 export interface LogRequest {
   readonly stdout: boolean;
@@ -60,8 +60,6 @@ export function containerLog(
 }
 
 function parseTime(name: string, text: string): string | null {
-  if (text === '' || Number(text) === 0) return null;
-  const match = /^(\d{1,10})(?:\.(\d{1,9}))?$/.exec(text);
-  if (match === null) throw new TsdError('bad_parameter', `invalid value for "${name}": ${text} is not a Unix time`);
-  return timestampOfNs(BigInt(match[1] ?? 0) * 1_000_000_000n + BigInt((match[2] ?? '').padEnd(9, '0')));
+  const ns = parseUnixTime(name, text);
+  return ns === null ? null : timestampOfNs(ns);
 }

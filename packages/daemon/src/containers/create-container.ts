@@ -14,6 +14,7 @@ import { checkHostConfig } from './check-host-config.ts';
 import type { ContainerConfig, ContainerRecord, HostConfig } from './container.ts';
 import { mergeContainerConfig } from './container-config.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
 import { checkLinks } from './container-links.ts';
 import { parseMountRequests } from './container-mounts.ts';
@@ -28,7 +29,7 @@ import { nowNs, timestampOfNs } from './timestamp.ts';
 
 export type CreateDeps = Pick<
   ContainerDeps,
-  'idRanges' | 'images' | 'log' | 'networks' | 'planning' | 'roots' | 'store' | 'trash'
+  'events' | 'idRanges' | 'images' | 'log' | 'networks' | 'planning' | 'roots' | 'store' | 'trash'
 >;
 
 /**
@@ -109,6 +110,7 @@ export function createContainer(
     throw error;
   }
   deps.log.info({ containerId: id, name: record.name, image: imageReference }, 'a container was created');
+  publishContainerEvent(deps, record, 'create');
   return { Id: id, Warnings: warnings };
 }
 

@@ -4,6 +4,7 @@ import type { Supervisor } from '../runtime/supervisor.ts';
 import { releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerFiles } from './container-paths.ts';
 import { isRunning, transition } from './lifecycle.ts';
 import { removeLocked } from './remove-container.ts';
@@ -13,6 +14,7 @@ import { nowNs, nsOfTimestamp, timestampOfNs } from './timestamp.ts';
 export type HandleExitDeps = Pick<
   ContainerDeps,
   | 'cgroups'
+  | 'events'
   | 'idRanges'
   | 'imageReleased'
   | 'locks'
@@ -77,11 +79,12 @@ export function recordExit(deps: HandleExitDeps, id: string, exit: RecordedExit)
   // A daemon that was killed between the launch and its record finds the exit of a start that it does not know.
   const status = isRunning(before.status) ? before.status : transition(before.status, 'start');
   const startedAt = exit.startedAtNs === null ? before.startedAt : timestampOfNs(exit.startedAtNs);
+  const ranForMs = startedAt === null ? 0 : Number((exit.finishedAtNs - nsOfTimestamp(startedAt)) / 1_000_000n);
   const delayMs = restartDelayMs({
     policy: before.hostConfig.RestartPolicy,
     exitCode: exit.exitCode,
     stopRequested: before.stopRequested,
-    ranForMs: startedAt === null ? 0 : Number((exit.finishedAtNs - nsOfTimestamp(startedAt)) / 1_000_000n),
+    ranForMs,
     restartCount: before.restartCount,
     previousDelayMs: deps.restartTimers.previousDelayMs(id),
   });
@@ -97,6 +100,9 @@ export function recordExit(deps: HandleExitDeps, id: string, exit: RecordedExit)
     finishedAt: timestampOfNs(exit.finishedAtNs),
   });
   deps.log.info({ containerId: id, exitCode: exit.exitCode, oomKilled: exit.oomKilled }, 'a container ended');
+  if (exit.oomKilled) publishContainerEvent(deps, before, 'oom');
+  const execDuration = String(Math.floor(ranForMs / 1000));
+  publishContainerEvent(deps, before, 'die', { exitCode: String(exit.exitCode), execDuration });
   deps.waiters.exited(id, { exitCode: exit.exitCode, error: exit.error });
   deps.running.setCleanup(
     id,

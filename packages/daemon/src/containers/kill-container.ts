@@ -2,9 +2,10 @@
 import { TsdError } from '@tsd/shared/errors';
 import { parseSignal } from '@tsd/shared/signal-names';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { stopSignalOf } from './stop-container.ts';
 
-export type KillDeps = Pick<ContainerDeps, 'running' | 'store'>;
+export type KillDeps = Pick<ContainerDeps, 'events' | 'running' | 'store'>;
 
 const SIGKILL = 9;
 
@@ -17,7 +18,8 @@ const SIGKILL = 9;
  */
 export async function killContainer(deps: KillDeps, reference: string, signal: string | undefined): Promise<void> {
   const number = parseSignal(signal || 'SIGKILL');
-  const { id, config } = deps.store.lookup(reference);
+  const record = deps.store.lookup(reference);
+  const { id, config } = record;
   const running = deps.running.get(id);
   if (running === undefined) throw notRunning(reference, id);
   // A restart policy does not undo what a user has ended.
@@ -28,6 +30,7 @@ export async function killContainer(deps: KillDeps, reference: string, signal: s
     if (deps.running.get(id) === undefined || hasErrno(error, 'ESRCH')) throw notRunning(reference, id);
     throw error;
   }
+  publishContainerEvent(deps, record, 'kill', { signal: String(number) });
   if (number === SIGKILL) await running.ended;
 }
 

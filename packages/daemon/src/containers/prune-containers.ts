@@ -38,6 +38,12 @@ export async function pruneContainers(
       reclaimedBytes += SizeRw;
     });
   }
+  deps.events.publish({
+    type: 'container',
+    action: 'prune',
+    id: '',
+    attributes: { reclaimed: String(reclaimedBytes) },
+  });
   return { ContainersDeleted: removed.length === 0 ? null : removed, SpaceReclaimed: reclaimedBytes };
 }
 

@@ -4,6 +4,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerFiles } from './container-paths.ts';
 import { isRunning, nextStatus, transition } from './lifecycle.ts';
 import { nowNs, timestampOfNs } from './timestamp.ts';
@@ -11,6 +12,7 @@ import { nowNs, timestampOfNs } from './timestamp.ts';
 export type RemoveDeps = Pick<
   ContainerDeps,
   | 'cgroups'
+  | 'events'
   | 'idRanges'
   | 'imageReleased'
   | 'locks'
@@ -91,6 +93,7 @@ export async function removeLocked(deps: RemoveDeps, record: ContainerRecord): P
     throw error;
   }
   for (const client of deps.pendingAttaches.take(id)) client.close();
+  publishContainerEvent(deps, record, 'destroy');
   // The error is the removal's, as in moby (SetRemoved): a failed start is told by the start.
   deps.waiters.removed(id, { exitCode: record.exitCode, error: '' });
   deps.imageReleased(record.imageId);
@@ -122,7 +125,10 @@ async function killAndWait(deps: RemoveDeps, id: string): Promise<void> {
   const running = deps.running.get(id);
   if (running === undefined) return;
   const record = deps.store.byId(id);
-  if (record !== undefined && isRunning(record.status)) deps.store.update(id, { stopRequested: true });
+  if (record !== undefined && isRunning(record.status)) {
+    deps.store.update(id, { stopRequested: true });
+    publishContainerEvent(deps, record, 'kill', { signal: String(SIGKILL) });
+  }
   await running.supervisor.signal(SIGKILL).catch((error: unknown) => {
     // It may have ended meanwhile, which `ended` tells.
     deps.log.debug({ containerId: id, err: error }, 'the signal of a forced removal was not delivered');

@@ -1,12 +1,14 @@
 /** Renames containers. */
 import { parseContainerName } from '@tsd/shared/container-name';
 import { TsdError } from '@tsd/shared/errors';
-import { attachedEndpoints, type NetworkingDeps } from './attach-networks.ts';
+import { attachedEndpoints } from './attach-networks.ts';
 import { bridged, namedEndpoint } from './attached-endpoints.ts';
+import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 
 /** @throws TsdError `not_found`, `bad_parameter`, `conflict` when another container has the name */
 export function renameContainer(
-  deps: Pick<NetworkingDeps, 'networks' | 'store'>,
+  deps: Pick<ContainerDeps, 'events' | 'networks' | 'store'>,
   reference: string,
   newName: string,
 ): void {
@@ -20,4 +22,5 @@ export function renameContainer(
   for (const endpoint of bridged(attachedEndpoints(deps, record.id))) {
     deps.networks.directory.put(namedEndpoint(renamed, endpoint));
   }
+  publishContainerEvent(deps, renamed, 'rename', { oldName: `/${record.name}` });
 }

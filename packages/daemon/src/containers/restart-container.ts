@@ -1,5 +1,6 @@
 /** Restarts containers, at a user's wish and as their restart policies want. */
 import { TsdError } from '@tsd/shared/errors';
+import { publishContainerEvent } from './container-events.ts';
 import { type StartDeps, startLocked } from './start-container.ts';
 import { type StopDeps, type StopOptions, stopLocked, stopSignalOf } from './stop-container.ts';
 
@@ -21,6 +22,7 @@ export async function restartContainer(deps: RestartDeps, reference: string, opt
       throw new TsdError('conflict', 'container is marked for removal and cannot be started');
     }
     await startLocked(deps, record, { restartCount: 0 });
+    publishContainerEvent(deps, record, 'restart');
   });
 }
 

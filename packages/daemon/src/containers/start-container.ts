@@ -13,6 +13,7 @@ import { handOver } from './attach-container.ts';
 import { attachNetworks, type LaunchNetworks, releaseNetworks } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
 import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
@@ -103,6 +104,7 @@ export async function startLocked(
     });
     deps.running.forget(id);
     superviseContainer(deps, running, supervisor);
+    publishContainerEvent(deps, running, 'start');
     // Those who came while the launch was under way.
     for (const client of deps.pendingAttaches.take(id)) await handOver(deps.log, id, supervisor, client);
   } catch (error) {

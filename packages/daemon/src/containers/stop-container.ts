@@ -2,10 +2,14 @@
 import { parseSignal } from '@tsd/shared/signal-names';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { isRunning, transition } from './lifecycle.ts';
 import type { RunningContainer } from './running-containers.ts';
 
-export type StopDeps = Pick<ContainerDeps, 'locks' | 'log' | 'restartTimers' | 'running' | 'store' | 'waiters'>;
+export type StopDeps = Pick<
+  ContainerDeps,
+  'events' | 'locks' | 'log' | 'restartTimers' | 'running' | 'store' | 'waiters'
+>;
 
 export interface StopOptions {
   /** Name or number; the container's own stop signal by default. */
@@ -43,22 +47,22 @@ export async function stopLocked(
   if (record.status === 'restarting') {
     deps.store.update(id, { status: transition('restarting', 'stop-restarting'), stopRequested: true });
     deps.waiters.exited(id, { exitCode: record.exitCode, error: record.error });
+    publishContainerEvent(deps, record, 'stop');
     return true;
   }
   const running = deps.running.get(id);
   if (running === undefined || !isRunning(record.status)) return false;
   deps.store.update(id, { stopRequested: true });
-  await signalRunning(deps, id, running, options.signal);
+  await signalRunning(deps, record, running, options.signal);
   const timeoutSeconds = options.timeoutSeconds ?? record.config.StopTimeout ?? DEFAULT_TIMEOUT_SECONDS;
   if (timeoutSeconds < 0) {
     await running.ended;
-    return true;
-  }
-  if (!(await endsWithin(running, timeoutSeconds * 1000))) {
+  } else if (!(await endsWithin(running, timeoutSeconds * 1000))) {
     deps.log.info({ containerId: id, timeoutSeconds }, 'a container did not stop in time: it is killed');
-    await signalRunning(deps, id, running, SIGKILL);
+    await signalRunning(deps, record, running, SIGKILL);
     await running.ended;
   }
+  publishContainerEvent(deps, record, 'stop');
   return true;
 }
 
@@ -68,9 +72,15 @@ export function stopSignalOf(config: ContainerRecord['config'], options: StopOpt
 }
 
 /** A process that has just ended cannot be signalled; that it ended is told by `ended`. */
-async function signalRunning(deps: StopDeps, id: string, running: RunningContainer, signal: number): Promise<void> {
+async function signalRunning(
+  deps: StopDeps,
+  record: ContainerRecord,
+  running: RunningContainer,
+  signal: number,
+): Promise<void> {
+  publishContainerEvent(deps, record, 'kill', { signal: String(signal) });
   await running.supervisor.signal(signal).catch((error: unknown) => {
-    deps.log.debug({ containerId: id, signal, err: error }, 'a signal was not delivered');
+    deps.log.debug({ containerId: record.id, signal, err: error }, 'a signal was not delivered');
   });
 }
 

@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import type { ContainerTopResponse } from '@tsd/shared/api-containers';
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 
 const runFile = promisify(execFile);
 
@@ -19,20 +20,23 @@ const MAX_OUTPUT_BYTES = 16 * 1024 * 1024;
  *   output has no PID column
  */
 export async function topContainer(
-  deps: Pick<ContainerDeps, 'cgroups' | 'running' | 'store'>,
+  deps: Pick<ContainerDeps, 'cgroups' | 'events' | 'running' | 'store'>,
   reference: string,
   psArguments: string | undefined,
 ): Promise<ContainerTopResponse> {
   const args = (psArguments || DEFAULT_PS_ARGUMENTS).split(/\s+/).filter(Boolean);
   checkArguments(args);
-  const { id } = deps.store.lookup(reference);
+  const record = deps.store.lookup(reference);
+  const { id } = record;
   const { supervisor } = deps.running.require(id);
   const pids = new Set(deps.cgroups.processes(id));
   // Without cgroups on the host there is still the first process.
   if (pids.size === 0) pids.add(supervisor.pid);
   // procps selects by -q; another ps does not know it and lists everything, which is filtered here.
   const output = (await tryPs([...args, '-q', [...pids].join(',')])) ?? (await requirePs(args));
-  return parsePs(output, pids);
+  const processes = parsePs(output, pids);
+  publishContainerEvent(deps, record, 'top');
+  return processes;
 }
 
 /**

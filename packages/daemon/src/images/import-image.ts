@@ -1,9 +1,11 @@
 /** `docker import`: an image of one layer from a root file system's tar. */
 import { TsdError } from '@tsd/shared/errors';
 import type { ImageReference } from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
 import { ByteStream } from './byte-stream.ts';
 import { applyConfigChanges } from './config-changes.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { AddedImage, ImageStore } from './image-store.ts';
 import { layerRecord } from './layer-records.ts';
 import { HOST_PLATFORM, normalizePlatform, type Platform } from './platform.ts';
@@ -15,6 +17,7 @@ const MAX_ARCHIVE_BYTES = 512 * 1024 ** 3;
 export interface ImportImageDeps {
   readonly store: ImageStore;
   readonly layerStore: Pick<LayerStore, 'ingest'>;
+  readonly events: EventPublisher;
 }
 
 export interface ImportOptions {
@@ -33,7 +36,7 @@ export interface ImportOptions {
  * @throws TsdError `bad_parameter` for a damaged or hostile archive or an invalid change; nothing is left behind then.
  */
 export async function importImage(
-  { store, layerStore }: ImportImageDeps,
+  { store, layerStore, events }: ImportImageDeps,
   source: AsyncIterable<Uint8Array>,
   { reference, changes, message, platform }: ImportOptions,
 ): Promise<AddedImage> {
@@ -60,6 +63,7 @@ export async function importImage(
       const tags = reference === undefined ? [] : [reference];
       const [added] = store.add([{ configBytes, layers: [layerRecord(layer)], tags }]);
       if (added === undefined) throw new TsdError('internal', 'the imported image was not stored');
+      publishImageEvent({ events }, 'import', added.image.id, { image: added.image });
       return added;
     });
   } finally {

@@ -1,10 +1,12 @@
 /** `docker load`: images from a docker-archive or an OCI layout, in one pass over the stream. */
 import { TsdError } from '@tsd/shared/errors';
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import { type ArchiveContents, type LayerProgress, readArchiveContents } from './archive-contents.ts';
 import { ByteStream } from './byte-stream.ts';
 import { DOCKER_MANIFEST_PATH, planDockerArchive } from './docker-archive.ts';
 import { parseImageConfig } from './image-config.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { AddedImage, ImageStore, NewImage } from './image-store.ts';
 import { OCI_INDEX_PATH } from './oci-documents.ts';
 import { planOciLayout } from './oci-layout.ts';
@@ -17,6 +19,7 @@ const MAX_ARCHIVE_BYTES = 512 * 1024 ** 3;
 export interface LoadImageDeps {
   readonly store: ImageStore;
   readonly layerStore: Pick<LayerStore, 'ingest'>;
+  readonly events: EventPublisher;
 }
 
 export interface LoadOptions {
@@ -32,7 +35,7 @@ export interface LoadOptions {
  * @throws TsdError `bad_parameter` for a damaged, hostile or incomplete archive; `insufficient_storage`.
  */
 export async function loadImage(
-  { store, layerStore }: LoadImageDeps,
+  { store, layerStore, events }: LoadImageDeps,
   source: AsyncIterable<Uint8Array>,
   { platform, onProgress }: LoadOptions = {},
 ): Promise<readonly AddedImage[]> {
@@ -45,7 +48,9 @@ export async function loadImage(
           { store, layerStore, onIngested: (diffId) => ingested.add(diffId), onProgress: onProgress ?? null },
           stream,
         );
-        return store.add(planImages(contents, platform));
+        const added = store.add(planImages(contents, platform));
+        for (const { image } of added) publishImageEvent({ events }, 'load', image.id, { image });
+        return added;
       } finally {
         await stream.close();
       }

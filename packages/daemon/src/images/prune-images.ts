@@ -33,6 +33,8 @@ export async function pruneImages(deps: RemoveImageDeps, filters: Filters): Prom
     reclaimedBytes += removed.reclaimedBytes;
   }
   if (withBlobs) reclaimedBytes += await pruneBlobs(store, others);
+  const attributes = { reclaimed: String(reclaimedBytes) };
+  deps.events.publish({ type: 'image', action: 'prune', id: '', attributes });
   return { items, reclaimedBytes };
 }
 

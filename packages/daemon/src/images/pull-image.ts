@@ -1,9 +1,17 @@
 /** `docker pull`: an image by tag or digest, or every tag of a repository. moby, distribution/pull_v2.go. */
 import { TsdError } from '@tsd/shared/errors';
-import { canonicalName, familiarString, type ImageReference, repositoryName } from '@tsd/shared/image-reference';
+import {
+  canonicalName,
+  familiarName,
+  familiarString,
+  type ImageReference,
+  repositoryName,
+} from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { BlobStore } from '../storage/blob-store.ts';
 import type { CompressedForm } from './compressed-forms.ts';
 import { parseImageConfig, requireRunnableOs } from './image-config.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { ImageStore } from './image-store.ts';
 import type { FetchLayer, LayerDownloads } from './layer-downloads.ts';
 import { type LayerRecord, layerRecord } from './layer-records.ts';
@@ -25,6 +33,7 @@ export interface PullImageDeps {
   readonly downloads: LayerDownloads;
   /** Loaded when something is pulled. */
   readonly registry: () => Promise<RegistryClient>;
+  readonly events: EventPublisher;
 }
 
 export interface PullRequest {
@@ -54,6 +63,7 @@ export async function pullImage(
     if (await pullOne(deps, remote, { reference: one, platform, credentials }, report, signal)) isNew = true;
   }
   report.done(familiarString(reference), isNew);
+  publishImageEvent(deps, 'pull', familiarString(reference), { name: familiarName(reference) });
 }
 
 /** Whether the name means another image now than before. */

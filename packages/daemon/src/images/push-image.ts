@@ -1,7 +1,9 @@
 /** `docker push`: one tag of a repository, or all of them. moby, distribution/push.go and push_v2.go. */
 import { TsdError } from '@tsd/shared/errors';
 import { familiarName, familiarString, type ImageReference, repositoryName } from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
 import { type Image, requireSound } from './image.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { ImageStore } from './image-store.ts';
 import {
   isWithinReach,
@@ -17,6 +19,7 @@ import type { RemoteRepository } from './registry/remote-repository.ts';
 export interface PushImageDeps extends PushLayerDeps {
   readonly store: PushLayerDeps['store'] &
     Pick<ImageStore, 'get' | 'repositoryTags' | 'references' | 'manifests' | 'addManifest'>;
+  readonly events: EventPublisher;
 }
 
 export interface PushTarget {
@@ -83,6 +86,7 @@ export async function pushImage(
       listener.onTag({ tag, digest, sizeBytes: manifest.bytes.length });
     }
   });
+  publishImageEvent(deps, 'push', familiarString(reference), { name: familiarName(reference) });
 }
 
 function chooseImages(

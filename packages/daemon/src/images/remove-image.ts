@@ -8,7 +8,9 @@ import {
   repositoryName,
   withDefaultTag,
 } from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
 import { type Image, shortImageId } from './image.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { ImageStore } from './image-store.ts';
 import { type ImageUsers, shortContainerId } from './image-users.ts';
 import type { LayerRecord } from './layer-records.ts';
@@ -19,6 +21,7 @@ export type DeletedItem = { readonly Untagged: string } | { readonly Deleted: st
 export interface RemoveImageDeps {
   readonly store: ImageStore;
   readonly imageUsers: ImageUsers;
+  readonly events: EventPublisher;
 }
 
 export interface RemovedImage {
@@ -70,9 +73,10 @@ function takeAway(deps: RemoveImageDeps, reference: string, { force }: { readonl
       untag(references.filter((other) => inSameRepository(other, name)));
       references = store.references(image.id);
     }
-    if (references.length > 0) return { items, reclaimedBytes: 0, layers: [] };
+    if (references.length > 0) return { image, items, reclaimedBytes: 0, layers: [] };
     // Taking the last name off an image in use leaves the image, as in Docker.
-    if (imageUsers(image.id).some((use) => use.running || !force)) return { items, reclaimedBytes: 0, layers: [] };
+    if (imageUsers(image.id).some((use) => use.running || !force))
+      return { image, items, reclaimedBytes: 0, layers: [] };
   }
   untag(references);
   return deleteRows(deps, image, items);
@@ -94,13 +98,16 @@ export async function deleteImage(
 }
 
 interface Deletion extends RemovedImage {
+  readonly image: Image;
   /** Diff ids whose files nothing needs any longer. */
   readonly layers: readonly string[];
 }
 
 /** Commits the rows' part of a removal as a whole, then removes the files. */
-async function discarded({ store }: RemoveImageDeps, work: () => Deletion): Promise<RemovedImage> {
-  const { items, reclaimedBytes, layers } = store.atomically(work);
+async function discarded({ store, events }: RemoveImageDeps, work: () => Deletion): Promise<RemovedImage> {
+  const { image, items, reclaimedBytes, layers } = store.atomically(work);
+  for (const item of items) if ('Untagged' in item) publishImageEvent({ events }, 'untag', image.id, { image });
+  if (items.some((item) => 'Deleted' in item)) publishImageEvent({ events }, 'delete', image.id);
   await store.layers.discard(layers);
   return { items, reclaimedBytes };
 }
@@ -110,6 +117,7 @@ function deleteRows({ store, imageUsers }: RemoveImageDeps, image: Image, items:
   const blobBytes = new Map(layers.map(({ diffId }) => [diffId, keptBytes(store, diffId)]));
   const removed = store.remove(image.id, { keepHidden: imageUsers(image.id).length > 0 });
   return {
+    image,
     layers: removed.map((layer) => layer.diffId),
     items: [
       ...items,
@@ -131,7 +139,7 @@ function keptBytes(store: ImageStore, diffId: string): number {
  * Deletes images that were forced away from containers which are gone by now. To be called after a container's removal
  * and at boot.
  */
-export async function removeHiddenImages({ store, imageUsers }: RemoveImageDeps): Promise<void> {
+export async function removeHiddenImages({ store, imageUsers }: Omit<RemoveImageDeps, 'events'>): Promise<void> {
   for (const imageId of store.hidden()) {
     if (imageUsers(imageId).length > 0) continue;
     await store.layers.discard(store.remove(imageId, { keepHidden: false }).map((layer) => layer.diffId));

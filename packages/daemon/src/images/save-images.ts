@@ -13,9 +13,11 @@ import {
   isDigest,
   parseReference,
 } from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import { DOCKER_MANIFEST_PATH } from './docker-archive.ts';
 import type { Image } from './image.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { ImageStore } from './image-store.ts';
 import type { LayerRecord } from './layer-records.ts';
 import { MEDIA_TYPE } from './oci-descriptor.ts';
@@ -27,6 +29,7 @@ const READ_BYTES = 1024 * 1024;
 export interface SaveImagesDeps {
   readonly store: ImageStore;
   readonly layerStore: Pick<LayerStore, 'tarPath'>;
+  readonly events: EventPublisher;
 }
 
 export interface SavedArchive {
@@ -56,7 +59,7 @@ interface Document {
  * @throws TsdError `not_found`, `bad_parameter` without names; later, from the stream, when a layer cannot be read.
  */
 export async function saveImages(
-  { store, layerStore }: SaveImagesDeps,
+  { store, layerStore, events }: SaveImagesDeps,
   names: readonly string[],
 ): Promise<SavedArchive> {
   if (names.length === 0) throw new TsdError('bad_parameter', 'names: give at least one image to save');
@@ -69,6 +72,7 @@ export async function saveImages(
     }
     const documents = describe(store, selection);
     await requireFiles(layerStore, layers);
+    for (const { image } of selection) publishImageEvent({ events }, 'save', image.id, { image });
     const sizes = [
       ...documents.map(({ bytes }) => bytes.length),
       ...[...layers.values()].map((layer) => layer.tarSizeBytes),

@@ -1,6 +1,14 @@
 /** `docker tag`. */
 import { TsdError } from '@tsd/shared/errors';
-import { type ImageReference, isValidTag, parseReference, withDefaultTag } from '@tsd/shared/image-reference';
+import {
+  familiarString,
+  type ImageReference,
+  isValidTag,
+  parseReference,
+  withDefaultTag,
+} from '@tsd/shared/image-reference';
+import type { EventPublisher } from '../events/engine-events.ts';
+import { publishImageEvent } from './image-events.ts';
 import type { ImageStore } from './image-store.ts';
 
 /**
@@ -9,12 +17,14 @@ import type { ImageStore } from './image-store.ts';
  * @throws TsdError `not_found` for the image, `bad_parameter` for the name.
  */
 export function tagImage(
-  { store }: { readonly store: ImageStore },
+  { store, events }: { readonly store: ImageStore; readonly events: EventPublisher },
   source: string,
   target: { readonly repository: string; readonly tag: string },
 ): void {
   const reference = targetReference(target);
-  store.tag(store.resolve(source).id, reference);
+  const image = store.resolve(source);
+  store.tag(image.id, reference);
+  publishImageEvent({ events }, 'tag', image.id, { name: familiarString(reference), image });
 }
 
 /**

@@ -4,13 +4,14 @@ import type { NetworkCreateBody, NetworkCreateResponse } from '@tsd/shared/api-n
 import { TsdError } from '@tsd/shared/errors';
 import { type AddressFamily, isPredefined, type NetworkRecord } from './network.ts';
 import type { NetworkDeps } from './network-deps.ts';
+import { publishNetworkEvent } from './network-events.ts';
 import { parseNetworkOptions } from './network-options.ts';
 import { planSubnets } from './plan-subnets.ts';
 import { setUpNetwork, tearDownNetwork } from './set-up-network.ts';
 
 export type CreateNetworkDeps = Pick<
   NetworkDeps,
-  'store' | 'bridges' | 'firewall' | 'names' | 'addressPools' | 'hostRoutes' | 'log'
+  'store' | 'bridges' | 'firewall' | 'names' | 'addressPools' | 'hostRoutes' | 'events' | 'log'
 >;
 
 /** As for containers, and short enough for a DNS label. */
@@ -50,6 +51,7 @@ export async function createNetwork(
     );
     throw error;
   }
+  publishNetworkEvent(deps, network, 'create');
   return { Id: network.id, Warning: warnings.join('\n') };
 }
 

@@ -15,8 +15,8 @@ export interface EndpointRows {
   put(containerId: string, networkId: string, networkName: string, config: EndpointSettings): void;
   delete(containerId: string, networkId: string): void;
   setAttachment(containerId: string, networkId: string, attachment: Attachment): void;
-  clearAttachment(containerId: string, networkId: string): void;
-  clearAttachments(containerId: string): void;
+  /** Returns the ids of the networks that it was attached to. */
+  clearAttachments(containerId: string): string[];
 }
 
 interface EndpointRow {
@@ -58,12 +58,12 @@ export function endpointRows(db: Database): EndpointRows {
   const attach = db.prepare(
     'UPDATE endpoints SET id = ?, mac = ?, ipv4 = ?, ipv6 = ?, interface = ? WHERE container_id = ? AND network_id = ?',
   );
-  const clearOf = (where: string) =>
-    db.prepare<string[]>(
-      `UPDATE endpoints SET id = NULL, mac = NULL, ipv4 = NULL, ipv6 = NULL, interface = NULL WHERE id IS NOT NULL AND ${where}`,
-    );
-  const clearOne = clearOf('container_id = ? AND network_id = ?');
-  const clearAll = clearOf('container_id = ?');
+  const clear = db
+    .prepare<string[], string>(
+      `UPDATE endpoints SET id = NULL, mac = NULL, ipv4 = NULL, ipv6 = NULL, interface = NULL
+       WHERE id IS NOT NULL AND container_id = ? RETURNING network_id`,
+    )
+    .pluck();
   const first = (row: EndpointRow | undefined) => (row === undefined ? undefined : recordOf(row));
   return {
     all: () => all.all().map(recordOf),
@@ -80,8 +80,7 @@ export function endpointRows(db: Database): EndpointRows {
     delete: (containerId, networkId) => void deleteRow.run(containerId, networkId),
     setAttachment: (containerId, networkId, { id, mac, ipv4, ipv6, interface: interfaceName }) =>
       void attach.run(id, mac, ipv4, ipv6, interfaceName, containerId, networkId),
-    clearAttachment: (containerId, networkId) => void clearOne.run(containerId, networkId),
-    clearAttachments: (containerId) => void clearAll.run(containerId),
+    clearAttachments: (containerId) => clear.all(containerId),
   };
 }
 

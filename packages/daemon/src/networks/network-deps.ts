@@ -1,4 +1,5 @@
 /** What the verbs of networks work with. Each names the part that it needs with `Pick`; tests give fakes. */
+import type { EventPublisher } from '../events/engine-events.ts';
 import type { AddressPool } from './address-pools.ts';
 import type { Bridges } from './bridges.ts';
 import type { Firewall } from './firewall.ts';
@@ -26,5 +27,6 @@ export interface NetworkDeps {
   readonly hostRoutes: () => readonly IpPrefix[];
   /** Names of containers, for inspect; undefined for one that is gone. */
   readonly containerName: (id: string) => string | undefined;
+  readonly events: EventPublisher;
   readonly log: NetworkLog;
 }

@@ -55,8 +55,8 @@ export interface NetworkStore {
    * @throws TsdError `not_found` where the network or endpoint is gone, `conflict` where an address is in use or none is free
    */
   attach(containerId: string, networkId: string): EndpointRecord;
-  /** Gives the addresses of one endpoint, or of all of the container's, back. Repeatable. */
-  release(containerId: string, networkId?: string): void;
+  /** Gives the addresses of all of the container's endpoints back, and returns the networks of those that had some. Repeatable. */
+  release(containerId: string): readonly NetworkRecord[];
 
   /** Writes the host ports of a container that starts, in place of those it had. */
   putPorts(containerId: string, ports: readonly PublishedPortRecord[]): void;
@@ -138,10 +138,7 @@ export function createNetworkStore(db: Database): NetworkStore {
       endpoints.setAttachment(containerId, networkId, attachment);
       return { ...endpoint, attachment };
     }),
-    release(containerId, networkId) {
-      if (networkId === undefined) endpoints.clearAttachments(containerId);
-      else endpoints.clearAttachment(containerId, networkId);
-    },
+    release: (containerId) => endpoints.clearAttachments(containerId).flatMap((id) => byId.get(id) ?? []),
 
     putPorts: ports.put,
     portsOf: ports.ofContainer,

@@ -4,9 +4,13 @@ import { TsdError } from '@tsd/shared/errors';
 import { type Filters, matchesLabels } from '@tsd/shared/filters';
 import { isPredefined, type NetworkRecord } from './network.ts';
 import type { NetworkDeps } from './network-deps.ts';
+import { publishNetworkEvent } from './network-events.ts';
 import { tearDownNetwork } from './set-up-network.ts';
 
-export type RemoveNetworkDeps = Pick<NetworkDeps, 'store' | 'bridges' | 'firewall' | 'names' | 'containerName' | 'log'>;
+export type RemoveNetworkDeps = Pick<
+  NetworkDeps,
+  'store' | 'bridges' | 'firewall' | 'names' | 'containerName' | 'events' | 'log'
+>;
 
 /**
  * Removes the network. Stopped containers that are configured for it stay, and no longer start.
@@ -30,11 +34,12 @@ export async function removeNetwork(deps: RemoveNetworkDeps, reference: string):
   // Nobody can join any more, and boot goes on from here.
   deps.store.markRemoving(network.id);
   await finishRemoval(deps, network);
+  publishNetworkEvent(deps, network, 'destroy');
 }
 
 /** The rest of a removal, also of one that an earlier daemon began. */
 export async function finishRemoval(
-  deps: Omit<RemoveNetworkDeps, 'containerName'>,
+  deps: Omit<RemoveNetworkDeps, 'containerName' | 'events'>,
   network: NetworkRecord,
 ): Promise<void> {
   await tearDownNetwork(deps, network);
@@ -63,5 +68,6 @@ export async function pruneNetworks(
       deps.log.warn({ err: error, network: network.name }, 'a network could not be pruned');
     }
   }
+  deps.events.publish({ type: 'network', action: 'prune', id: '', attributes: { reclaimed: '0' } });
   return { NetworksDeleted: removed.length === 0 ? null : removed };
 }

@@ -1,8 +1,7 @@
 /** The endpoints of /containers that answer over time: wait, logs and attach. */
-import type { ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import { type ContainerWaitResponse, ContainerWaitResponseSchema } from '@tsd/shared/api-containers';
-import type { FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
 import {
   attachClient,
@@ -16,6 +15,7 @@ import type { WaitingClient } from '../../containers/pending-attaches.ts';
 import { waitContainer } from '../../containers/wait-container.ts';
 import { abortWhenGone } from '../abort-when-gone.ts';
 import { compareVersions } from '../api-version.ts';
+import { beginAnswer } from '../begin-answer.ts';
 import { type HijackedConnection, hijack } from '../hijack.ts';
 import { queryFlag, queryText } from '../query-values.ts';
 import { describe, describeEmpty, type Id, IdParams, type Query, queryOf } from './container-schemas.ts';
@@ -165,12 +165,4 @@ function waitingClient(connection: HijackedConnection, streams: AttachStreams): 
     },
     close: () => connection.close(),
   };
-}
-
-/** Sends the status line and the headers at once; the body follows when there is something to say. */
-function beginAnswer(reply: FastifyReply, type: string): ServerResponse {
-  reply.hijack();
-  reply.raw.writeHead(200, { ...(reply.getHeaders() as Record<string, string>), 'content-type': type });
-  reply.raw.flushHeaders();
-  return reply.raw;
 }
