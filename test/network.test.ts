@@ -295,7 +295,8 @@ t.test('an egress policy lets what is listed through, refuses the rest and count
   await serveOutside(t);
   await tsdctl.output('network', 'create', '--egress', 'deny', '--allow-egress', 'allowed.test:80', 'strict');
   const dns = ['--dns', upstream.address];
-  await tsdctl.output('run', '-d', '--name', 'client', '--network', 'strict', ...dns, PROBE_IMAGE, 'sleep', '1000');
+  const probe = [...dns, PROBE_IMAGE, 'sleep', '1000'];
+  const clientId = await tsdctl.output('run', '-d', '--name', 'client', '--network', 'strict', ...probe);
   unanswered(
     t,
     await within('client', `net-probe ask tcp ${outside.ipv4} 80`),
@@ -314,6 +315,18 @@ t.test('an egress policy lets what is listed through, refuses the rest and count
     ).reduce((sum: number, { Packets }: { Packets: number }) => sum + Packets, 0);
   t.ok(refused('tcp', 80) > 0, 'tcp 80 was refused at first');
   t.ok(refused('udp', 81) > 0, 'udp 81');
+  unanswered(t, await within('client', 'net-probe ask tcp refused.test 80'), 'another name');
+  const events = ['events', '--since', '10m', '--filter', 'event=refuse', '--format', 'json'];
+  const told = async (protocol: string, destination: string, port?: string): Promise<boolean> => {
+    const lines = await tsdctl.output(...events, '--until', String(Date.now() / 1000));
+    return lines.split('\n').some((line) => {
+      const { Actor } = JSON.parse(line);
+      const wanted = { name: 'strict', container: clientId, destination, protocol, port };
+      return Object.entries(wanted).every(([key, value]) => Actor.Attributes[key] === value);
+    });
+  };
+  await eventually(() => told('tcp', outside.ipv4, '80'), { what: 'an event of the refused address' });
+  await eventually(() => told('dns', 'refused.test'), { what: 'an event of the refused name' });
 
   const own = ['--allow-egress', `${outside.ipv4}/32`, ...dns];
   const listed = await tsdctl('run', '--rm', ...own, PROBE_IMAGE, 'net-probe', 'ask', 'udp', outside.ipv4, '80');

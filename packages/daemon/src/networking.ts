@@ -20,6 +20,7 @@ import { createNetworkStore } from './networks/network-store.ts';
 import { createNetworkSysctls } from './networks/network-sysctls.ts';
 import { ensurePredefinedNetworks } from './networks/predefined-networks.ts';
 import { reconcileNetworks } from './networks/reconcile-networks.ts';
+import { type RefusalWatch, watchRefusals } from './networks/watch-refusals.ts';
 import { openNetlink } from './os/netlink.ts';
 import type { Database } from './storage/database.ts';
 
@@ -67,6 +68,7 @@ export function createNetworking({ config, log, db, containerName, events }: Net
     log,
   };
   ensurePredefinedNetworks(deps, config, timestampNow());
+  let refusals: RefusalWatch | undefined;
   return {
     deps,
     containers: {
@@ -82,8 +84,10 @@ export function createNetworking({ config, log, db, containerName, events }: Net
       if (firewall.problem() !== null) return;
       await reconcileNetworks(deps);
       firewall.watch();
+      refusals = watchRefusals({ ...deps, firewall });
     },
     async close() {
+      await refusals?.close();
       await names.close();
       const bridged = store.list().filter(({ bridgeName }) => bridgeName !== null);
       const inUse = bridged.some(({ id }) => store.endpointsOf(id).some(({ attachment }) => attachment !== null));

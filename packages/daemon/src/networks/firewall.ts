@@ -85,6 +85,8 @@ export interface Firewall {
   egressCounters(networkId: string): Promise<EgressRuleCounter[]>;
   /** The newest refusals, at most a few thousand. */
   egressRefusals(): Promise<EgressRefusal[]>;
+  /** How many packets were refused since the table was last laid down. Costs nothing while there is no policy. */
+  refusedPackets(): Promise<number>;
 
   /**
    * Lays the whole table down anew in one transaction: after the start of the daemon, from its records. Connections that are

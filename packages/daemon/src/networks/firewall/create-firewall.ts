@@ -10,9 +10,9 @@ import { createLaidTable, type LaidTable } from './laid-table.ts';
 import { createLearntAddresses, learnCommands, type OwnedRules } from './learnt-addresses.ts';
 import { createNeighbours, type Neighbours } from './neighbours.ts';
 import { networkPart } from './network-part.ts';
-import { readLearnt, readRefusals, readRuleCounters } from './read-egress.ts';
+import { readLearnt, readPackets, readRefusals, readRuleCounters } from './read-egress.ts';
 import { createRuleSetGeneration, type RuleSetGeneration } from './rule-set-generation.ts';
-import { tableFrame } from './table-frame.ts';
+import { REFUSE_CHAIN, tableFrame } from './table-frame.ts';
 import type { TablePart } from './table-part.ts';
 import { forgetUdpConnections } from './tracked-connections.ts';
 
@@ -176,6 +176,11 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       const names = [4, 6].flatMap((family) => [`refused${family}`, `refused_other${family}`]);
       const sets = await Promise.all(names.map((name) => nft.read(`list set inet ${table} ${name}`)));
       return readRefusals(sets.flat());
+    },
+
+    async refusedPackets() {
+      if (rulesByOwner.size === 0) return 0;
+      return readPackets(await open().nft.read(`list chain inet ${table} ${REFUSE_CHAIN}`));
     },
 
     async restore(records, running) {

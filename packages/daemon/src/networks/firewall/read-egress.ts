@@ -35,6 +35,16 @@ export function readRuleCounters(chain: readonly NftObject[], rules: readonly st
   return rules.map((rule, index) => ({ rule, packets: packets[index] ?? 0 }));
 }
 
+/** What the first counter of a chain has counted. */
+export function readPackets(chain: readonly NftObject[]): number {
+  for (const object of chain) {
+    const rule = object['rule'] as ListedRule | undefined;
+    const counter = rule?.expr.find((expression) => expression['counter'] !== undefined)?.['counter'];
+    if (counter?.packets !== undefined) return counter.packets;
+  }
+  throw new Error('the chain has no counter');
+}
+
 /** The newest first. */
 export function readRefusals(sets: readonly NftObject[]): EgressRefusal[] {
   return elementsOf(sets, (name) => name.startsWith('refused'))

@@ -56,6 +56,9 @@ export function layFrame(table: string, { sets, chains }: TableFrame): string {
   ].join('\n');
 }
 
+/** Where everything comes to that an egress policy refuses. */
+export const REFUSE_CHAIN = 'egress_refuse';
+
 type NamedSet = [name: string, set: { kind: 'set' | 'map'; body: string }];
 type NamedChain = [name: string, chain: FrameChain];
 
@@ -204,7 +207,8 @@ function egress(): NamedChain[] {
       'iifname . ip daddr @subnets4 accept',
       'iifname . ip6 daddr @subnets6 accept',
     ]),
-    chain('egress_refuse', [
+    chain(REFUSE_CHAIN, [
+      'counter',
       `${withPorts} update @refused4 { iifname . ip saddr . ip daddr . meta l4proto . th dport }`,
       `${withPorts} update @refused6 { iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport }`,
       `${withoutPorts} update @refused_other4 { iifname . ip saddr . ip daddr . meta l4proto }`,
