@@ -134,3 +134,11 @@ t.test('a bind mount belongs to the container’s root as it belongs to the host
   t.equal(out, '0\n0');
   t.equal(readFileSync(`${volume}/made`, 'utf8'), 'data\n');
 });
+
+t.test('the event loop goes before others, and containers do not inherit that', async (t) => {
+  /** proc_pid_stat(5): niceness is the 19th field. */
+  const niceness = (stat: string): string | undefined => stat.split(' ')[18];
+  t.equal(niceness(readFileSync(`/proc/${daemon.pid}/stat`, 'latin1').replace(/\(.*\)/, 'name')), '-10');
+  const cat = ['run', '--rm', '--network', 'none', 'busybox', 'cat', '/proc/self/stat'];
+  t.equal(niceness(await tsdctl.output(...cat)), '0');
+});

@@ -41,6 +41,7 @@ import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { removeCgroupParent } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
 import { collectYoungGarbage, releaseFreeMemory } from './os/release-memory.ts';
+import { preferThread } from './os/thread-priority.ts';
 import { unmapExecutablePages } from './os/unmap-executable.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
@@ -59,6 +60,8 @@ import { createLayerCompressor } from './storage/layer-compressor.ts';
 import { createLayerStore } from './storage/layer-store.ts';
 import { VERSION } from './version.ts';
 
+const EVENT_LOOP_NICENESS = -10;
+
 export interface Daemon {
   /** Ends the daemon's work. Containers go on running under their supervisors. */
   close(): Promise<void>;
@@ -74,6 +77,7 @@ const LAUNCHER = join(import.meta.dirname, '../../launcher/build/tsd-launch');
  */
 export async function startDaemon(config: Config, log: Logger): Promise<Daemon> {
   const { dataRoot, execRoot } = config;
+  preferEventLoop(log);
   // 0711: an unprivileged user passes to the socket, and sees nothing on the way.
   for (const root of [dataRoot, execRoot]) {
     mkdirSync(root, { recursive: true, mode: 0o711 });
@@ -205,6 +209,15 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       rmSync(config.pidFile, { force: true });
     },
   };
+}
+
+/** The daemon answers while containers, and its own threads, use every processor. */
+function preferEventLoop(log: Logger): void {
+  try {
+    preferThread(EVENT_LOOP_NICENESS);
+  } catch (error) {
+    log.debug({ err: error }, 'the event loop has no priority: that needs CAP_SYS_NICE');
+  }
 }
 
 interface ContainerParts {
