@@ -69,14 +69,24 @@ t.test('images and networks', async (t) => {
   await tsdctl.output('save', '-o', archive, 'busybox');
   await tsdctl.output('rmi', 'busybox');
   await tsdctl.output('load', '-i', archive);
-  rmSync(archive);
   await tsdctl.output('network', 'create', 'n1');
   await tsdctl.output('create', '--name', 'c1', '--network', 'none', 'busybox', 'true');
+  await tsdctl.output('export', '-o', archive, 'c1');
+  await tsdctl.output('commit', '-m', 'why', 'c1', 'made:1');
   await tsdctl.output('network', 'rm', 'n1');
   await tsdctl.output('container', 'prune', '-f');
+  rmSync(archive);
   t.strictSame(await past(t, since, ...TYPE_AND_ACTION), [
     ...['image tag', 'image untag', 'image save', 'image untag', 'image delete', 'image load'],
-    ...['network create', 'container create', 'network destroy', 'container destroy', 'container prune'],
+    ...[
+      'network create',
+      'container create',
+      'container export',
+      'container commit',
+      'network destroy',
+      'container destroy',
+      'container prune',
+    ],
   ]);
 });
 

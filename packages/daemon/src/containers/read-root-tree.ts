@@ -3,9 +3,10 @@ import { TsdError } from '@tsd/shared/errors';
 import { requireSound } from '../images/image.ts';
 import type { RootTreeJobKind } from '../runtime/root-tree/root-tree-job.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { publishContainerEvent } from './container-events.ts';
 import { containerRootTree } from './container-root-tree.ts';
 
-export type ReadRootTreeDeps = Pick<ContainerDeps, 'images' | 'rootTrees' | 'roots' | 'store'>;
+export type ReadRootTreeDeps = Pick<ContainerDeps, 'events' | 'images' | 'rootTrees' | 'roots' | 'store'>;
 
 /**
  * `root`: a tar of all that the container sees, without what is mounted in it; `changes`: Docker's list of changes, as
@@ -23,6 +24,7 @@ export async function* readRootTree(
   const image = deps.images.get(record.imageId);
   if (image === null) throw new TsdError('not_found', `No such image: ${record.imageId}`);
   requireSound(image);
+  if (kind === 'root') publishContainerEvent(deps, record, 'export');
   for await (const piece of deps.rootTrees.stream(containerRootTree(deps, record, image), kind)) {
     yield piece;
     // From its removal on the container's files vanish, and an archive would end early as if it were complete.
