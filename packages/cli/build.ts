@@ -1,6 +1,6 @@
 /**
- * Bundles the client into dist/: tsdctl.cjs (a loader of a few lines), client.cjs (all commands), help.cjs, and client.cache,
- * V8's compiled code for client.cjs.
+ * Bundles the client into dist/: tsdctl.cjs (a loader of a few lines), run.cjs (the client with no other command than `run`),
+ * client.cjs (with all), help.cjs, and for each of the two bundles V8's compiled code, run.cache and client.cache.
  *
  * Node's own compile cache (module.enableCompileCache) keeps a directory for each user id, which a shared installation
  * cannot fill for its users; a cache beside the bundle is read by everybody and written by nobody. README.md
@@ -16,7 +16,6 @@ import { build, type Plugin } from 'esbuild';
 
 const root = import.meta.dirname;
 const dist = join(root, 'dist');
-const bundle = join(dist, 'client.cjs');
 
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist, { recursive: true });
@@ -29,15 +28,29 @@ const helpApart: Plugin = {
     onResolve({ filter: /\/render-help\.ts$/ }, () => ({ path: './help.cjs', external: true }));
   },
 };
-await build({
-  ...common,
-  ...minified,
-  entryPoints: [join(root, 'src/main.ts')],
-  outfile: bundle,
-  plugins: [helpApart],
-  // import() becomes require().
-  supported: { 'dynamic-import': false },
-});
+/** For the bundle of `run`, which is half as much to read and to set up: who calls it has seen that the command is `run`. */
+const runAlone: Plugin = {
+  name: 'run-alone',
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/commands\// }, ({ path }) =>
+      path === './commands/run.ts' ? undefined : { path, external: true },
+    );
+  },
+};
+for (const [name, plugins] of [
+  ['client', [helpApart]],
+  ['run', [helpApart, runAlone]],
+] as const) {
+  await build({
+    ...common,
+    ...minified,
+    entryPoints: [join(root, 'src/main.ts')],
+    outfile: join(dist, `${name}.cjs`),
+    plugins: [...plugins],
+    // import() becomes require().
+    supported: { 'dynamic-import': false },
+  });
+}
 await build({
   ...common,
   ...minified,
@@ -45,10 +58,11 @@ await build({
   outfile: join(dist, 'help.cjs'),
 });
 await build({ ...common, entryPoints: [join(root, 'src/load-bundle.ts')], outfile: join(dist, 'tsdctl.cjs') });
-await writeCodeCache();
+await writeCodeCache('run');
+await writeCodeCache('client');
 
 /** Runs the most frequent command once against a server that answers as the daemon does. */
-async function writeCodeCache(): Promise<void> {
+async function writeCodeCache(name: 'client' | 'run'): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'tsdctl-build-'));
   const socketPath = join(folder, 'api.sock');
   const server = answeringServer().listen(socketPath);
@@ -57,8 +71,8 @@ async function writeCodeCache(): Promise<void> {
     process.execPath,
     [
       join(root, 'src/write-code-cache.ts'),
-      bundle,
-      join(dist, 'client.cache'),
+      join(dist, `${name}.cjs`),
+      join(dist, `${name}.cache`),
       ...['run', '--rm', '-i', '-m', '100M', '--network', 'none', '-v', '/a:/b', '-e', 'A=b', 'busybox', 'true'],
     ],
     { env: { ...process.env, TSD_HOST: `unix://${socketPath}` }, stdio: ['ignore', 'ignore', 'inherit'] },

@@ -1,6 +1,5 @@
 /** How the built client is run: as one script, with V8's code cache beside it. */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { Script } from 'node:vm';
 
@@ -13,9 +12,13 @@ export function compileBundle(bundlePath: string, cachedData: Buffer | undefined
   });
 }
 
-/** Runs a compiled bundle the way Node.js runs a CommonJS module. */
-export function runBundle(script: Script, bundlePath: string): void {
+/**
+ * Runs a compiled bundle the way Node.js runs a CommonJS module.
+ *
+ * @param require finds what lies beside the bundle
+ */
+export function runBundle(script: Script, bundlePath: string, require: NodeJS.Require): void {
   const module = { exports: {} };
   const run = script.runInThisContext() as (...args: unknown[]) => void;
-  run(module.exports, createRequire(bundlePath), module, bundlePath, dirname(bundlePath));
+  run(module.exports, require, module, bundlePath, dirname(bundlePath));
 }

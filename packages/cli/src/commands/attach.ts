@@ -39,10 +39,9 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   const stdin = !flags.bool('no-stdin') && Config.OpenStdin === true;
   if (tty && stdin) (await import('../session/raw-terminal.ts')).checkInputIsTerminal();
 
-  const stopSignals =
-    flags.bool('sig-proxy') && !tty
-      ? forwardSignals(client, { containerId: () => container.Id, interrupted: process.exit }, context.stderr)
-      : undefined;
+  if (flags.bool('sig-proxy') && !tty) {
+    forwardSignals(client, { containerId: () => container.Id, interrupted: process.exit }, context.stderr);
+  }
   const exit = await registerWait(exitStatusOptions(context), container.Id, 'not-running');
   const attachment = await openAttachment(context, {
     containerId: container.Id,
@@ -58,6 +57,5 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
     return (await session) === 'detached' ? 0 : await exit.exitCode;
   } finally {
     attachment.close();
-    stopSignals?.();
   }
 }

@@ -62,6 +62,8 @@ export const spec: CommandSpec = {
 };
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
+  // The daemon accepts the connection while the request is made.
+  context.client.preconnect();
   const detached = flags.bool('detach');
   if (detached && flags.has('attach')) {
     throw new CliError('conflicting options: cannot specify both --attach and --detach');

@@ -34,7 +34,8 @@ export function runAttachSession(options: AttachOptions): Promise<AttachEnd> {
     const finish = (end: AttachEnd): void => {
       if (ended) return;
       ended = true;
-      socket.destroy();
+      // destroy() of Node's sockets makes process.stderr, which costs a millisecond. Here the client is about to end.
+      if (end !== 'closed') socket.destroy();
       output.finish().then(() => resolve(detached ? 'detached' : end), reject);
     };
     const fail = (error: unknown): void => {

@@ -30,45 +30,40 @@ export async function startForeground(context: CommandContext, options: Foregrou
   let created: string | undefined;
   let started: string | undefined;
   let interruptedWith: number | undefined;
-  let stopSignals = noop;
+  const creating = options.create();
+  // It is awaited below; until then its failure is not an unhandled one.
+  creating.catch(noop);
+  // What follows can be done while the daemon works: first let the request leave.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (options.signalProxy) {
+    const interrupted = (exitCode: number): void => {
+      if (created === undefined) process.exit(exitCode);
+      interruptedWith = exitCode;
+    };
+    forwardSignals(client, { containerId: () => started, interrupted }, context.stderr);
+  }
+  client.preconnect();
+  client.preconnect();
+  created = await creating;
+  const condition: WaitCondition = options.autoRemove ? 'removed' : 'next-exit';
+  const [attachment, exit] = await Promise.all([
+    openAttachment(context, { containerId: created, ...options }),
+    registerWait(exitStatusOptions(context), created, condition),
+  ]);
   try {
-    const creating = options.create();
-    // It is awaited below; until then its failure is not an unhandled one.
-    creating.catch(noop);
-    // What follows can be done while the daemon works: first let the request leave.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (options.signalProxy) {
-      const interrupted = (exitCode: number): void => {
-        if (created === undefined) process.exit(exitCode);
-        interruptedWith = exitCode;
-      };
-      stopSignals = forwardSignals(client, { containerId: () => started, interrupted }, context.stderr);
+    if (interruptedWith !== undefined) {
+      if (options.autoRemove) await client.send({ method: 'DELETE', path: `/containers/${segment(created)}` });
+      return interruptedWith;
     }
-    client.preconnect();
-    client.preconnect();
-    created = await creating;
-    const condition: WaitCondition = options.autoRemove ? 'removed' : 'next-exit';
-    const [attachment, exit] = await Promise.all([
-      openAttachment(context, { containerId: created, ...options }),
-      registerWait(exitStatusOptions(context), created, condition),
-    ]);
-    try {
-      if (interruptedWith !== undefined) {
-        if (options.autoRemove) await client.send({ method: 'DELETE', path: `/containers/${segment(created)}` });
-        return interruptedWith;
-      }
-      started = created;
-      const session = attachment.run();
-      session.catch(noop);
-      await start(context, created, options.autoRemove ? exit.exitCode : undefined);
-      attachment.started();
-      const end: AttachEnd = await session;
-      return end === 'detached' ? 0 : await exit.exitCode;
-    } finally {
-      attachment.close();
-    }
+    started = created;
+    const session = attachment.run();
+    session.catch(noop);
+    await start(context, created, options.autoRemove ? exit.exitCode : undefined);
+    attachment.started();
+    const end: AttachEnd = await session;
+    return end === 'detached' ? 0 : await exit.exitCode;
   } finally {
-    stopSignals();
+    attachment.close();
   }
 }
 
