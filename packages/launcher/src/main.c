@@ -246,6 +246,28 @@ static void start_supervision(const struct launch *launch)
     tell_all(&supervisor, frame, encode_started(frame, (uint32_t)launch->child, supervisor.report.started_ns));
 }
 
+static struct plan_memory *launch_memory;
+static bool slots_kept[SLOT_LIMIT];
+
+/* What a plan opens of the host's mounts would keep those busy. The rest is let go later; by its numbers, for an empty slot may
+ * be anybody's by then. */
+static void close_opened_paths(const struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].op == OP_OPEN_PATH)
+            close(slot_fd(plan->steps[i].slot));
+    for (uint32_t slot = 0; slot < SLOT_LIMIT; slot++)
+        slots_kept[slot] = plan_names_slot(plan, slot) && fcntl(slot_fd(slot), F_GETFD) >= 0;
+}
+
+static void release_launch(void)
+{
+    for (uint32_t slot = 0; slot < SLOT_LIMIT; slot++)
+        if (slots_kept[slot])
+            close(slot_fd(slot));
+    munmap(launch_memory, plan_memory_size());
+}
+
 int main(int argc, char **argv, char **env)
 {
     struct launch launch = {.umask = 022};
@@ -256,18 +278,16 @@ int main(int argc, char **argv, char **env)
     if (!add_connection(&supervisor, CONTROL_FD, true))
         _exit(1);
     leave_daemon();
-    struct plan_memory *memory = map_plan_memory();
-    launch.plan = &memory->plan;
-    await_start(&launch, memory);
+    launch_memory = map_plan_memory();
+    launch.plan = &launch_memory->plan;
+    await_start(&launch, launch_memory);
     close_unnamed_slots(launch.plan);
     prepare(&launch.plan->supervisor);
     if (run_plan(&launch, warn, &failure) < 0)
         fail(&failure);
     open_oom_counter(launch.plan->supervisor.oom_counter_file);
     start_supervision(&launch);
-    /* only now: each detached mount that goes waits for all processors (RCU) */
-    close_range(FIRST_SLOT_FD, LAST_SLOT_FD, 0);
-    munmap(memory, plan_memory_size());
-    supervise(&supervisor);
+    close_opened_paths(launch.plan);
+    supervise(&supervisor, release_launch);
     _exit(0);
 }

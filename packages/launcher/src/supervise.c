@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,14 @@ static bool takes_output(const struct attach_client *client)
     return !client->output_gone && client->flags & (ATTACH_STDOUT | ATTACH_STDERR);
 }
 
+/* Milliseconds until then, rounded up; 0 where it has come. */
+static int until(uint64_t moment_ns)
+{
+    uint64_t now = now_ns(CLOCK_MONOTONIC);
+
+    return now >= moment_ns ? 0 : (int)((moment_ns - now) / 1000000 + 1);
+}
+
 /* Disconnects clients that hold others up. Returns the poll(2) timeout until the next one might have to go, in ms. */
 static int drop_stalled_clients(struct supervisor *supervisor)
 {
@@ -168,7 +177,7 @@ static int drop_stalled_clients(struct supervisor *supervisor)
             soonest = deadline;
         }
     }
-    return soonest == UINT64_MAX ? -1 : (int)((soonest - now) / 1000000 + 1);
+    return soonest == UINT64_MAX ? -1 : until(soonest);
 }
 
 /* Reaps all that has ended: the process, and orphans of it, since this is their subreaper. Returns true when the process did. */
@@ -210,11 +219,14 @@ static void finish(struct supervisor *supervisor)
         struct failure warning = {.step = NO_STEP, .error = errno, .detail = "the exit file cannot be written"};
         tell_warning(supervisor, &warning);
     }
-    /* before anyone hears of the exit: whoever does may start the container anew, with a socket of the same name */
+    /* before anyone hears of the exit: whoever does may start the container anew, with a socket of the same name, or unmount
+     * what the log is in. Who found the socket is let in; nobody can come any more once it is shut down. */
     unlink(supervisor->socket_path);
+    shutdown(LISTEN_FD, SHUT_RD);
     while (accept_daemon(supervisor))
         continue;
-    close(LISTEN_FD);
+    for (int fd = LISTEN_FD; fd <= EXIT_DIRECTORY_FD; fd++)
+        close(fd);
     supervisor->state = STATE_EXITED;
     tell_all(supervisor, frame, encode_exited(frame, &supervisor->report));
     /* what was asked meanwhile gets its answer */
@@ -327,8 +339,9 @@ static bool serve(struct supervisor *supervisor, const struct waits *waits)
     return false;
 }
 
-void supervise(struct supervisor *supervisor)
+void supervise(struct supervisor *supervisor, void (*release)(void))
 {
+    const uint64_t release_at = now_ns(CLOCK_MONOTONIC) + RELEASE_AFTER_NS;
     struct waits waits = {0};
 
     /* what came behind START, and the initial input of clients */
@@ -341,6 +354,15 @@ void supervise(struct supervisor *supervisor)
         if (supervisor->state == STATE_EXITED && !supervisor->clients)
             return;
         int timeout = drop_stalled_clients(supervisor);
+        if (release) {
+            int remaining = until(release_at);
+            if (remaining == 0) {
+                release();
+                release = NULL;
+            } else if (timeout < 0 || remaining < timeout) {
+                timeout = remaining;
+            }
+        }
         size_t count = list_waits(supervisor, &waits);
         if (count == 0)
             timeout = 10;

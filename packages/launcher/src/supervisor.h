@@ -15,6 +15,7 @@ enum {
     READ_SIZE = 65536,
     RECEIVED_LIMIT = 2 * RIGHTS_LIMIT, /* descriptors that came before their frame was complete */
     NS_PER_S = 1000000000,
+    RELEASE_AFTER_NS = 20000000,
 };
 
 /* How long a client that takes nothing may hold up others: PROTOCOL.md, section 4. */
@@ -69,5 +70,6 @@ void close_connections(struct supervisor *supervisor);
 void tell_all(struct supervisor *supervisor, const uint8_t *frame, size_t length);
 void tell_warning(struct supervisor *supervisor, const struct failure *warning);
 
-/* supervise.c: from exec to the last byte of the last client. */
-void supervise(struct supervisor *supervisor);
+/* supervise.c: from exec to the last byte of the last client. `release` lets go what only the launch needed, once the process
+ * has run for a while: each detached mount that goes waits for all processors (RCU), and an exit is not to wait for that. */
+void supervise(struct supervisor *supervisor, void (*release)(void));
