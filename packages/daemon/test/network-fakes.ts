@@ -109,7 +109,7 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
         host.removed.push(hostName);
       },
       setGateways: (pid, gateways) => void host.gateways.set(pid, gateways),
-      exists: (hostName) => !host.lost.has(hostName),
+      find: (hostName) => (host.lost.has(hostName) ? null : { bridgeIndex: BRIDGE_INDEX }),
     },
     transaction: (work) => db.transaction(work)(),
   };

@@ -31,7 +31,7 @@ export async function restoreNetworks(deps: NetworkingDeps): Promise<void> {
 export async function repairInterfaces(deps: NetworkingDeps): Promise<void> {
   for (const { record, endpoints } of attachedContainers(deps)) {
     const missing = bridged(endpoints).filter(
-      ({ attachment }) => !deps.networks.interfaces.exists(hostInterface(attachment.id)),
+      ({ attachment }) => deps.networks.interfaces.find(hostInterface(attachment.id))?.bridgeIndex == null,
     );
     if (missing.length === 0 || record.pid === null) continue;
     deps.log.warn({ containerId: record.id }, 'making interfaces of a running container that are gone');

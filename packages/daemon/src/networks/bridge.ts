@@ -1,7 +1,7 @@
 /** The bridges of networks in the kernel: made, addressed and deleted with rtnetlink. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
+import { interfaceIndex } from '../os/interface-index.ts';
 import type { NetlinkSocket } from '../os/netlink.ts';
 import { requestInThread } from '../os/netlink.ts';
 import { NetlinkError } from '../os/netlink-answers.ts';
@@ -79,16 +79,6 @@ export async function deleteLink(link: Parameters<typeof encodeDeleteLink>[0]): 
     await requestInThread(encodeDeleteLink(link));
   } catch (error) {
     if (!isGone(error)) throw error;
-  }
-}
-
-/** The host's number of an interface, from sysfs: without the kernel's lock on interfaces. null where it is missing. */
-export function interfaceIndex(name: string): number | null {
-  try {
-    return Number(readFileSync(`/sys/class/net/${name}/ifindex`, 'utf8'));
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENODEV')) return null;
-    throw error;
   }
 }
 

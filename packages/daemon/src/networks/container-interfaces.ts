@@ -1,5 +1,5 @@
 /** Interfaces of containers that run already. A launch makes those of its own container (runtime/plan-network.ts). */
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { type NetlinkSocket, openNetlink } from '../os/netlink.ts';
 import { inNetworkNamespace, openNetworkNamespace } from '../os/network-namespace.ts';
@@ -7,7 +7,7 @@ import type { PlannedInterface } from '../runtime/launch-input.ts';
 import { interfaceMessages } from '../runtime/netlink/interface-messages.ts';
 import { decodeLink, encodeDeleteLink, encodeListLinks, type Link } from '../runtime/netlink/links.ts';
 import { decodeRoute, encodeDefaultRoute, encodeDeleteRoute, encodeListRoutes } from '../runtime/netlink/routes.ts';
-import { deleteLink, isGone } from './bridge.ts';
+import { deleteLink, findLink, isGone } from './bridge.ts';
 import type { NetworkSysctls } from './network-sysctls.ts';
 
 /** A default route inside a container. */
@@ -16,6 +16,11 @@ export interface Gateway {
   readonly interface: string;
   /** Of either family. */
   readonly address: string;
+}
+
+export interface HostEnd {
+  /** The bridge that it is a port of; null once somebody has deleted that. */
+  readonly bridgeIndex: number | null;
 }
 
 export interface ContainerInterfaces {
@@ -28,8 +33,8 @@ export interface ContainerInterfaces {
   remove(hostName: string): Promise<void>;
   /** Replaces the default routes by these: at most one of each family. @throws TsdError as `add` */
   setGateways(pid: number, gateways: readonly Gateway[]): void;
-  /** Whether the host's end is there, as a port of a bridge: it is none any more where the bridge was deleted. */
-  exists(hostName: string): boolean;
+  /** The host's end of a pair; null where the pair is gone. */
+  find(hostName: string): HostEnd | null;
 }
 
 /** @param netlink a socket in the host's network namespace. */
@@ -78,7 +83,10 @@ export function createContainerInterfaces({
         for (const { gateway, index } of wanted) container.request(encodeDefaultRoute(gateway, index));
       });
     },
-    exists: (hostName) => existsSync(`/sys/class/net/${hostName}/brport`),
+    find(hostName) {
+      const link = findLink(netlink, hostName);
+      return link === null ? null : { bridgeIndex: link.masterIndex };
+    },
   };
 }
 
