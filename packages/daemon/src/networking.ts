@@ -4,6 +4,7 @@ import { TsdError } from '@tsd/shared/errors';
 import type { Config } from './config.ts';
 import type { ContainerNetworking } from './containers/container-networking.ts';
 import type { Log } from './containers/log.ts';
+import { createNetworkSharers } from './containers/network-sharers.ts';
 import { timestampNow } from './containers/timestamp.ts';
 import type { EventPublisher } from './events/engine-events.ts';
 import { type AddressPool, defaultAddressPools, parseAddressPool } from './networks/address-pools.ts';
@@ -78,6 +79,7 @@ export function createNetworking({ config, log, db, containerName, events }: Net
       bridges,
       firewall,
       interfaces: createContainerInterfaces({ netlink, sysctls }),
+      sharers: createNetworkSharers(),
       transaction: (work) => db.transaction(work)(),
     },
     async bringUp() {

@@ -239,6 +239,62 @@ t.test("another container's network is shared while it runs", async (t) => {
   });
 });
 
+t.test('a shared network ends with its owner: interfaces, then rules, then addresses', async (t) => {
+  const { world, deps, run } = await setUp(t);
+  const PortBindings = { '80/tcp': [{ HostPort: '8080' }] };
+  const Annotations = { [EGRESS_ALLOW_ANNOTATION]: '192.0.2.9' };
+  const id = await run('web', { PortBindings, Annotations });
+  const web = world.lastProcess();
+  const isAttached = () => deps.networks.store.endpointsOfContainer(id)[0]?.attachment !== null;
+  await run('sidecar', { NetworkMode: 'container:web' });
+  await run('third', { NetworkMode: 'container:sidecar' });
+  t.equal(world.lastProcess().input.paths.hosts, containerFiles(deps.roots, id).hosts);
+  await removeContainer(deps, 'sidecar', { force: true });
+  const { interfaces } = deps.networks;
+  const removal = Promise.withResolvers<void>();
+  t.intercept(interfaces, 'remove', {
+    value: async (name: string) => {
+      await removal.promise;
+      world.network.changes.push(`removed ${name.slice(0, 4)}`);
+    },
+  });
+  web.exit(0);
+  await until(() => deps.store.byId(id)?.status === 'exited', 'the exit is recorded');
+  await new Promise((resolve) => setImmediate(resolve));
+  t.ok(isAttached() && world.network.rules.has(id) && world.network.held.has(id), 'all of it is held till then');
+  removal.resolve();
+  await until(() => !isAttached(), 'the address is given back');
+  t.same(world.network.changes, ['removed tsdv', 'rules removed']);
+  t.notOk(world.network.held.has(id));
+
+  world.network.changes.length = 0;
+  await startContainer(deps, 'web');
+  world.lastProcess().exit(0);
+  await until(() => !isAttached(), 'the address is given back');
+  await until(() => !world.network.rules.has(id), 'the rules are gone');
+  t.same(world.network.changes, ['rules removed'], 'what nobody shares goes with the namespace');
+});
+
+t.test('a daemon that starts asks the kernel whose network is shared', async (t) => {
+  const { world, run } = await setUp(t);
+  await run('web');
+  const web = world.lastProcess();
+  await run('sidecar', { NetworkMode: 'container:web' });
+  const sidecar = world.lastProcess();
+  await run('old', { NetworkMode: 'container:web' });
+  world.network.shared.set(sidecar.pid, web.pid);
+  const second = await world.daemon();
+  const owner = second.store.lookup('web').id;
+  t.ok(second.networks.sharers.isShared(owner));
+  await stopContainer(second, 'sidecar', {});
+  // The other one is in the namespace of an earlier run.
+  await until(() => !second.networks.sharers.isShared(owner), 'it is shared no more');
+  world.kill();
+  web.exit(0);
+  await world.daemon();
+  t.equal(world.network.removed.length, 1, 'of one that ended meanwhile the interfaces are removed that are there');
+});
+
 t.test('links are names that one container sees', async (t) => {
   const { world, deps, run } = await setUp(t);
   await run('db');

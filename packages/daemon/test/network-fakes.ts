@@ -1,6 +1,7 @@
 /** The host's networking in memory, for containers' tests: interfaces, rules and host ports. */
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerNetworking } from '../src/containers/container-networking.ts';
+import { createNetworkSharers } from '../src/containers/network-sharers.ts';
 import { parseAddressPool } from '../src/networks/address-pools.ts';
 import type { Gateway } from '../src/networks/container-interfaces.ts';
 import type { ContainerRules } from '../src/networks/firewall.ts';
@@ -28,6 +29,10 @@ export interface FakeHostNetwork {
   failNextRules: Error | null;
   /** Names of interfaces that somebody deleted. */
   readonly lost: Set<string>;
+  /** By pid, of processes in another one's network. */
+  readonly shared: Map<number, number>;
+  /** What the interfaces' and rules' changes were, in their order. */
+  readonly changes: string[];
 }
 
 export function createFakeHostNetwork(): FakeHostNetwork {
@@ -41,6 +46,8 @@ export function createFakeHostNetwork(): FakeHostNetwork {
     directory: createNameDirectory(),
     failNextRules: null,
     lost: new Set(),
+    shared: new Map(),
+    changes: [],
   };
 }
 
@@ -95,7 +102,10 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
     },
     firewall: {
       setContainer: async (id, rules) => changeRules(() => host.rules.set(id, rules)),
-      removeContainer: async (id) => changeRules(() => host.rules.delete(id)),
+      removeContainer: async (id) =>
+        changeRules(() => {
+          if (host.rules.delete(id)) host.changes.push('rules removed');
+        }),
       restore: async (_, rules) =>
         changeRules(() => {
           host.rules.clear();
@@ -107,10 +117,13 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
       remove: async (hostName) => {
         host.added.delete(hostName);
         host.removed.push(hostName);
+        host.changes.push('interface removed');
       },
       setGateways: (pid, gateways) => void host.gateways.set(pid, gateways),
       find: (hostName) => (host.lost.has(hostName) ? null : { bridgeIndex: BRIDGE_INDEX }),
+      networkOf: (pid) => String(host.shared.get(pid) ?? pid),
     },
+    sharers: createNetworkSharers(),
     transaction: (work) => db.transaction(work)(),
   };
 }

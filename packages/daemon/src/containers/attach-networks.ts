@@ -9,6 +9,7 @@ import {
   containerRules,
   defaultGateways,
   defaultHostIps,
+  hostInterface,
   namedEndpoint,
   networkView,
   plannedInterface,
@@ -25,11 +26,18 @@ import { startTicks } from './start-ticks.ts';
 
 export type NetworkingDeps = Pick<ContainerDeps, 'events' | 'log' | 'networks' | 'store'>;
 
+export interface JoinedNetwork {
+  /** Of the container that was named, which runs. */
+  readonly pid: number;
+  /** Whose network it is: that container, or the one whose network it shares itself. Its names and files go with it. */
+  readonly owner: ContainerRecord;
+}
+
 /** What a launch is given of the container's networks. */
 export interface LaunchNetworks {
   readonly interfaces: readonly PlannedInterface[];
-  /** The container whose network is shared; it runs. */
-  readonly joined: (ContainerRecord & { readonly pid: number }) | null;
+  /** Whose network is shared; null for nobody's. */
+  readonly joined: JoinedNetwork | null;
   readonly view: NetworkView;
   /** What the packet filter has to be told; null for nothing. */
   readonly rules: ContainerRules | null;
@@ -45,7 +53,11 @@ export interface LaunchNetworks {
 export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): LaunchNetworks {
   const joined = joinedContainer(record.hostConfig.NetworkMode);
   if (joined !== null) {
-    return { interfaces: [], joined: runningTarget(deps, record, joined), view: NO_NETWORK, rules: null };
+    const target = runningTarget(deps, record, joined);
+    // Before the launch: the target may end meanwhile.
+    deps.networks.sharers.add(record.id, target.id);
+    const shared = { pid: target.pid, owner: ownerOfNetwork(deps, target) };
+    return { interfaces: [], joined: shared, view: NO_NETWORK, rules: null };
   }
   checkLinksRun(deps, record);
   const { endpoints, ports } = deps.networks.transaction(() => {
@@ -64,19 +76,36 @@ export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): L
   };
 }
 
-/** Gives everything back that `attachNetworks` took. Repeatable. Resolves when the packet filter has forgotten the container. */
+/**
+ * Gives everything back that `attachNetworks` took, of a container that has ended. Repeatable. Resolves when the packet filter
+ * has forgotten the container. Addresses and ports are free when it returns, as a rule: the kernel reaps the interfaces with
+ * the namespace. Where others may live on in that, the interfaces are deleted first, then rules and addresses are given up.
+ */
 export async function releaseNetworks(
-  { events, networks }: Pick<NetworkingDeps, 'events' | 'networks'>,
+  { events, networks, store }: Pick<NetworkingDeps, 'events' | 'networks' | 'store'>,
   id: string,
 ): Promise<void> {
+  networks.sharers.remove(id);
+  networks.directory.drop(id);
+  // With the host's processes, those of the container may outlive the first one.
+  if (networks.sharers.isShared(id) || store.byId(id)?.hostConfig.PidMode === 'host') {
+    await removeInterfaces({ networks }, id);
+    await networks.firewall.removeContainer(id);
+    networks.sharers.forget(id);
+  }
   const released = networks.transaction(() => {
     networks.store.putPorts(id, []);
     return networks.store.release(id);
   });
   for (const network of released) publishNetworkEvent({ events }, network, 'disconnect', { container: id });
   networks.ports.release(id);
-  networks.directory.drop(id);
   await networks.firewall.removeContainer(id);
+}
+
+/** Deletes the host's ends, and with them those in the container's namespace, whoever is still in there. */
+export async function removeInterfaces({ networks }: Pick<NetworkingDeps, 'networks'>, id: string): Promise<void> {
+  const names = bridged(attachedEndpoints({ networks }, id)).map(({ attachment }) => hostInterface(attachment.id));
+  await Promise.all(names.filter((name) => networks.interfaces.find(name) !== null).map(networks.interfaces.remove));
 }
 
 /** The endpoints of a container that runs, as they are now. */
@@ -144,6 +173,22 @@ function runningTarget(
   if (!isRunning(target.status) || target.pid === null || startTicks(target.pid) !== target.pidStartTicks)
     throw new TsdError('conflict', `cannot join network of a non running container: ${target.id}`);
   return { ...target, pid: target.pid };
+}
+
+/** @throws TsdError `conflict` where it has been removed: the files that go with the network are gone */
+function ownerOfNetwork({ store }: NetworkingDeps, target: ContainerRecord): ContainerRecord {
+  let owner = target;
+  for (;;) {
+    const next = joinedContainer(owner.hostConfig.NetworkMode);
+    if (next === null) return owner;
+    const found = store.byId(next);
+    if (found === undefined)
+      throw new TsdError(
+        'conflict',
+        `cannot join network of container ${target.id}: it shares the network of a container that is removed: ${next}`,
+      );
+    owner = found;
+  }
 }
 
 function checkLinksRun({ store }: NetworkingDeps, { name, hostConfig }: ContainerRecord): void {

@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { Supervisor } from '../runtime/supervisor.ts';
-import { releaseNetworks } from './attach-networks.ts';
+import { releaseNetworks, removeInterfaces } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import {
@@ -85,7 +85,7 @@ async function reconcileOne(deps: ReconcileDeps, record: ContainerRecord, timeou
       deps.log.error({ containerId: record.id }, "a container's supervisor does not answer");
       return;
     }
-    settleStopped(deps, record);
+    await settleStopped(deps, record);
   } catch (error) {
     deps.log.error({ containerId: record.id, err: error }, 'a container could not be reconciled');
   }
@@ -98,7 +98,7 @@ async function reconnect(deps: ReconcileDeps, record: ContainerRecord, connectin
     superviseContainer(deps, asRunning(deps, record, supervisor), supervisor);
   } catch (error) {
     deps.log.debug({ containerId: record.id, err: error }, 'no supervisor answers');
-    settleStopped(deps, record);
+    await settleStopped(deps, record);
   }
 }
 
@@ -113,13 +113,28 @@ async function settlesWithin(work: Promise<void>, timeoutMs: number): Promise<bo
 }
 
 /** A container without a supervisor: its exit file tells the rest. */
-function settleStopped(deps: ReconcileDeps, record: ContainerRecord): void {
+async function settleStopped(deps: ReconcileDeps, record: ContainerRecord): Promise<void> {
   killSurvivor(deps, record);
+  await settleNetworks(deps, record, removeInterfaces);
+  // One that was silent for long may have been removed by a user.
+  if (deps.store.byId(record.id) !== record) return;
   recordMissedExit(deps, record);
-  releaseNetworks(deps, record.id).catch((error: unknown) =>
-    deps.log.error({ containerId: record.id, err: error }, "a container's networks could not be released"),
-  );
+  await settleNetworks(deps, record, releaseNetworks);
   removeStaleFiles(deps, record);
+}
+
+/**
+ * Whoever shared the network of a container that has ended keeps its interfaces alive: they go before the exit is recorded,
+ * and with that the addresses are free.
+ */
+async function settleNetworks(
+  deps: ReconcileDeps,
+  { id }: ContainerRecord,
+  settle: typeof releaseNetworks,
+): Promise<void> {
+  await settle(deps, id).catch((error: unknown) =>
+    deps.log.error({ containerId: id, err: error }, "a container's networks could not be released"),
+  );
 }
 
 /**

@@ -4,6 +4,7 @@ import { attachedEndpoints, type NetworkingDeps, plannedInterfaces } from './att
 import { bridged, containerRules, defaultGateways, hostInterface, namedEndpoint } from './attached-endpoints.ts';
 import type { ContainerRecord } from './container.ts';
 import type { AttachedEndpoint } from './default-gateways.ts';
+import { joinedContainer } from './endpoint-request.ts';
 
 /**
  * Holds the host ports of containers that run, makes their names known, and lays the packet filter down for all of them.
@@ -24,7 +25,21 @@ export async function restoreNetworks(deps: NetworkingDeps): Promise<void> {
     const own = containerRules(record, endpoints, ports);
     if (own !== null) rules.set(record.id, own);
   }
+  findSharers(deps);
   await networks.firewall.restore(networks.store.list(), rules);
+}
+
+/** Tells from the kernel who uses whose network: the container that was joined may have ended, and another may be in its place. */
+function findSharers({ networks, store }: NetworkingDeps): void {
+  const sharers = store.list().filter(({ hostConfig }) => joinedContainer(hostConfig.NetworkMode) !== null);
+  if (!sharers.some(({ pid }) => pid !== null)) return;
+  const networkOf = ({ pid }: ContainerRecord) => (pid === null ? null : networks.interfaces.networkOf(pid));
+  const owners = new Map(attachedContainers({ networks, store }).map(({ record }) => [networkOf(record), record.id]));
+  owners.delete(null);
+  for (const sharer of sharers) {
+    const owner = owners.get(networkOf(sharer));
+    if (owner !== undefined) networks.sharers.add(sharer.id, owner);
+  }
 }
 
 /** Makes the interfaces of running containers again that somebody deleted, or whose bridge. The bridges are there. */
@@ -71,7 +86,7 @@ export function setGateways(
 }
 
 function attachedContainers(
-  deps: NetworkingDeps,
+  deps: Pick<NetworkingDeps, 'networks' | 'store'>,
 ): readonly { readonly record: ContainerRecord; readonly endpoints: readonly AttachedEndpoint[] }[] {
   return deps.store.list().flatMap((record) => {
     const endpoints = attachedEndpoints(deps, record.id);

@@ -79,8 +79,8 @@ export async function startLocked(
     const layerCount = descriptors.length;
     const { plan, warnings } = deps.planning.planLaunch(
       containerLaunchInput(
-        joined === null ? record : withNamesOf(record, joined),
-        joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.id)) },
+        joined === null ? record : withNamesOf(record, joined.owner),
+        joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.owner.id)) },
         deps.planning,
         { layerCount, accounts },
         { interfaces: networks.interfaces, joinedPid: joined?.pid },

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { type NetlinkSocket, openNetlink } from '../os/netlink.ts';
-import { inNetworkNamespace, openNetworkNamespace } from '../os/network-namespace.ts';
+import { inNetworkNamespace, networkNamespaceOf, openNetworkNamespace } from '../os/network-namespace.ts';
 import type { PlannedInterface } from '../runtime/launch-input.ts';
 import { interfaceMessages } from '../runtime/netlink/interface-messages.ts';
 import { decodeLink, encodeDeleteLink, encodeListLinks, type Link } from '../runtime/netlink/links.ts';
@@ -35,6 +35,8 @@ export interface ContainerInterfaces {
   setGateways(pid: number, gateways: readonly Gateway[]): void;
   /** The host's end of a pair; null where the pair is gone. */
   find(hostName: string): HostEnd | null;
+  /** A text that is the same for processes with the same network; null where the process is gone. */
+  networkOf(pid: number): string | null;
 }
 
 /** @param netlink a socket in the host's network namespace. */
@@ -87,6 +89,7 @@ export function createContainerInterfaces({
       const link = findLink(netlink, hostName);
       return link === null ? null : { bridgeIndex: link.masterIndex };
     },
+    networkOf: networkNamespaceOf,
   };
 }
 

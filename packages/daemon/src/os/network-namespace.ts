@@ -1,5 +1,5 @@
 /** Work inside another process' network namespace, setns(2). */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { checked, libc } from './libc.ts';
 
 const CLONE_NEWNET = 0x4000_0000;
@@ -9,6 +9,15 @@ const setns = libc.func('int setns(int descriptor, int kind)') as (descriptor: n
 /** The network namespace that the process `pid` is in; the caller closes it with closeSync. @throws ENOENT: it is gone. */
 export function openNetworkNamespace(pid: number | 'self'): number {
   return openSync(`/proc/${pid}/ns/net`, 'r');
+}
+
+/** A text that is the same for processes in the same network namespace; null where the process is gone. */
+export function networkNamespaceOf(pid: number): string | null {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`);
+  } catch {
+    return null;
+  }
 }
 
 /**

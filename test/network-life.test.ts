@@ -1,0 +1,103 @@
+/**
+ * What becomes of networks when containers, bridges and daemons end at the wrong moment. A network namespace stands for the
+ * host, so all interfaces and rules in it are this test's.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import t from 'tap';
+import { type CommandResult, run } from './support/client.ts';
+import { startDaemon } from './support/daemon.ts';
+import { eventually } from './support/eventually.ts';
+import { TEMPORARY_PREFIX } from './support/leaks.ts';
+import { loadProbeImage, netProbe, PROBE_IMAGE } from './support/net-probe.ts';
+import { addNetworkNamespace } from './support/network-namespace.ts';
+import { makeOutside } from './support/outside.ts';
+
+t.setTimeout(180_000);
+const host = addNetworkNamespace(`${TEMPORARY_PREFIX}life-${process.pid}`);
+t.teardown(() => host.remove());
+const outside = makeOutside(host.name);
+t.teardown(() => outside.remove());
+const daemon = await startDaemon({ before: host.enter, args: ['--bip', '10.78.0.1/24'] });
+t.teardown(() => daemon.remove());
+const { tsdctl } = daemon;
+await loadProbeImage(daemon);
+const probe = netProbe();
+
+const onHost = (...command: string[]): string =>
+  execFileSync('nsenter', [...host.enter.slice(1), ...command], { encoding: 'utf8' });
+
+function start(name: string, ...args: string[]): Promise<string> {
+  return tsdctl.output('run', '-d', '--name', name, ...args, PROBE_IMAGE, 'sleep', '1000');
+}
+
+/** A command of the image in a running container's namespaces. */
+async function within(container: string, ...command: string[]): Promise<CommandResult> {
+  const { State } = await daemon.inspect(container);
+  return run('nsenter', ['--target', String(State.Pid), '--net', '--mount', '--root', '--wd=/', ...command]);
+}
+
+/** The interfaces of a container besides loopback. */
+async function interfacesOf(container: string): Promise<string[]> {
+  const { stdout } = await within(container, '/bin/busybox', 'ip', '-o', 'link');
+  return [...stdout.matchAll(/^\d+: ([^:@]+)/gm)].map(([, name = '']) => name).filter((name) => name.startsWith('eth'));
+}
+
+t.test('a network that is shared ends with the container that it belongs to', async (t) => {
+  await tsdctl.output('network', 'create', '--subnet', '10.79.1.0/24', 'shared');
+  await start('aa', '--network', 'shared', '--ip', '10.79.1.5');
+  await start('bb', '--network', 'container:aa');
+  await start('cc', '--network', 'container:bb');
+  t.same(await interfacesOf('bb'), ['eth0']);
+  await tsdctl.output('restart', '-t', '0', 'aa');
+  t.same(await interfacesOf('aa'), ['eth0']);
+  t.same(await interfacesOf('bb'), [], 'the address is given out once');
+  t.match((await within('aa', '/bin/busybox', 'ip', 'address')).stdout, '10.79.1.5');
+
+  await tsdctl.output('rm', '-f', 'bb');
+  await start('bb', '--network', 'container:aa');
+  await start('dd', '--network', 'container:bb');
+  await tsdctl.output('rm', '-f', 'bb');
+  await daemon.crash();
+  await daemon.start();
+  await tsdctl.output('kill', 'aa');
+  await eventually(async () => (await interfacesOf('dd')).length === 0, {
+    what: 'of a chain whose middle is gone too',
+  });
+  await tsdctl.output('start', 'aa');
+  await start('bb', '--network', 'container:aa');
+  const { Pid } = (await daemon.inspect('aa')).State;
+  await daemon.crash();
+  process.kill(Pid, 'SIGKILL');
+  await daemon.start();
+  t.same(await interfacesOf('bb'), [], 'and of one that ended without a daemon');
+  t.match(await tsdctl('network', 'rm', 'shared'), { code: 0 });
+  t.notMatch(onHost('ip', '-o', 'link'), 'tsdv', 'nothing is left of it');
+  await tsdctl.output('rm', '-f', 'aa', 'bb', 'cc', 'dd');
+});
+
+t.test('an egress policy holds for those who share the network, until nothing goes out at all', async (t) => {
+  await serveOutside(t);
+  await start('ea', '--allow-egress', '192.0.2.9/32');
+  await start('eb', '--network', 'container:ea');
+  const ask = () => within('eb', '/bin/net-probe', 'ask', 'tcp', outside.ipv4, '80');
+  t.not((await ask()).code, 0, 'not on the list');
+  await tsdctl.output('run', '--rm', PROBE_IMAGE, 'net-probe', 'ask', 'tcp', outside.ipv4, '80');
+  const asked: CommandResult[] = [];
+  await tsdctl.output('kill', 'ea');
+  for (const deadline = Date.now() + 500; Date.now() < deadline; ) asked.push(await ask());
+  t.same(
+    asked.filter(({ code }) => code === 0),
+    [],
+    `none of ${asked.length} tries passed`,
+  );
+  await tsdctl.output('rm', '-f', 'ea', 'eb');
+});
+
+/** net-probe outside, until the end of the test. */
+async function serveOutside(test: Pick<typeof t, 'teardown'>): Promise<void> {
+  const [program, ...args] = outside.prefix;
+  const child = spawn(program, [...args, probe, 'serve', 'tcp:80'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  test.teardown(() => child.kill());
+  await once(child.stdout, 'data');
+}
