@@ -132,6 +132,12 @@ await test('published ports, from everywhere', async (t) => {
   t.equal(await host('127.0.0.1', 8080), 'ECONNREFUSED');
 });
 
+await test('a removal follows the change that is under way', async (t) => {
+  const firewall = await withFirewall(t);
+  await Promise.all([firewall.setContainer(A1, rules(published(8080))), firewall.removeContainer(A1)]);
+  t.notMatch(nft('list', 'map', 'inet', TABLE, 'any_ports4'), '8080');
+});
+
 await test('neighbours do not reach 127.0.0.1', async (t) => {
   const firewall = await withFirewall(t);
   await firewall.setContainer(A1, rules(published(8081, { hostIp: '127.0.0.1' })));
@@ -251,7 +257,7 @@ await test('a transaction that fails changes nothing, and harms no other', async
   await firewall.setContainer(A1, rules(published(8080)));
   const taken = firewall.setContainer(B1, rules(published(8080, { containerIp: '10.99.2.2' }), published(8090)));
   const alongside = firewall.setContainer('c'.repeat(64), rules(published(8100)));
-  await t.rejects(taken, { name: 'NftablesError' });
+  await t.rejects(taken, { code: 'conflict', message: /^container b1.*: a host port or an address of it is another/ });
   await alongside;
   t.equal(await outside.ask('tcp', '192.0.2.1', 8080), 'a1 sees 192.0.2.2');
   t.equal(await outside.ask('tcp', '192.0.2.1', 8090), 'ECONNREFUSED');

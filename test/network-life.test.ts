@@ -94,6 +94,49 @@ t.test('an egress policy holds for those who share the network, until nothing go
   await tsdctl.output('rm', '-f', 'ea', 'eb');
 });
 
+t.test('a container that ends while it is connected leaves nothing', async (t) => {
+  const [inner, front] = await Promise.all([
+    tsdctl.output('network', 'create', '--internal', '--subnet', '10.79.2.0/24', 'inner'),
+    tsdctl.output('network', 'create', '--subnet', '10.79.3.0/24', 'front'),
+  ]);
+  const { api } = daemon;
+  const ports = Array.from({ length: 200 }, (_, index) => String(8000 + index));
+  const seen = new Map<number, number>();
+  await start('asker', '--network', 'front');
+  for (let round = 0; round < 24; round += 1) {
+    const body = {
+      Image: PROBE_IMAGE,
+      // It ends with its new interface, so while the daemon still tells the packet filter of its many ports.
+      Cmd: [
+        'sh',
+        '-c',
+        `until [ -e /sys/class/net/eth1 ] || [ $((i += 1)) -gt 99999 ]; do :; done; usleep ${(round % 8) * 500}`,
+      ],
+      HostConfig: {
+        NetworkMode: inner,
+        PortBindings: Object.fromEntries(ports.map((port) => [`${port}/tcp`, [{ HostPort: port }]])),
+      },
+    };
+    await api.request('POST', '/containers/create?name=racer', body);
+    await api.request('POST', '/containers/racer/start');
+    const { status } = await api.request('POST', `/networks/${front}/connect`, { Container: 'racer' });
+    seen.set(status, (seen.get(status) ?? 0) + 1);
+    await api.request('POST', '/containers/racer/wait');
+    // A removal waits until the exit is dealt with.
+    t.equal((await api.request('DELETE', '/containers/racer')).status, 204);
+    const leftover = onHost('nft', 'list', 'ruleset').match(/tcp \. 8\d\d\d .*/)?.[0];
+    t.equal(leftover, undefined, `no rule after ${status}`);
+    t.not((await within('asker', '/bin/busybox', 'nslookup', 'racer')).code, 0, `no name after ${status}`);
+  }
+  t.ok(
+    [...seen.keys()].every((status) => status === 200 || status === 409),
+    String([...seen.entries()]),
+  );
+  await tsdctl.output('run', '--rm', '-p', '8080:80', PROBE_IMAGE, 'true');
+  await tsdctl.output('rm', '-f', 'asker');
+  await tsdctl.output('network', 'rm', 'inner', 'front');
+});
+
 /** net-probe outside, until the end of the test. */
 async function serveOutside(test: Pick<typeof t, 'teardown'>): Promise<void> {
   const [program, ...args] = outside.prefix;

@@ -215,6 +215,71 @@ t.test('several networks: names, gateways, files; connecting and disconnecting w
   t.match(world.lastProcess().input.networks, [{ name: 'eth0' }, { name: 'eth1', addresses: ['10.4.0.3/24'] }]);
 });
 
+t.test('a container that ends while it is connected or disconnected leaves nothing', async (t) => {
+  const { world, deps, run, network } = await setUp(t);
+  const front = network({ name: 'front', digit: '3' });
+  const back = network({ name: 'back', digit: '4' });
+  const HostConfig = { NetworkMode: 'front', PortBindings: { '80/tcp': [{ HostPort: '8080' }] } };
+  const id = await run('web', HostConfig);
+  const { firewall, interfaces, store } = deps.networks;
+  const isFree = () =>
+    world.network.held.size === 0 &&
+    world.network.rules.size === 0 &&
+    store.portsOf(id).length === 0 &&
+    store.endpointsOfContainer(id).every(({ attachment }) => attachment === null) &&
+    [front, back].every((one) => world.network.directory.scopeOf(one.id, `10.${one.id[0]}.0.2`) === null);
+  const end = async () => {
+    world.lastProcess().exit(0);
+    await until(isFree, 'everything is given back');
+  };
+  const { setContainer } = firewall;
+  const endsDuring = async (work: () => Promise<void>) => {
+    firewall.setContainer = async (...rules) => {
+      await setContainer(...rules);
+      firewall.setContainer = setContainer;
+      await end();
+    };
+    try {
+      await work();
+    } finally {
+      firewall.setContainer = setContainer;
+    }
+  };
+  await endsDuring(async () => {
+    await t.rejects(connectContainer(deps, 'web', back, {}), { code: 'conflict', message: /ended while/ });
+  });
+  t.ok(isFree(), 'connected');
+  t.equal(store.endpoint(id, back.id), undefined, 'and not connected from the next start on');
+
+  await startContainer(deps, 'web');
+  await connectContainer(deps, 'web', back, {});
+  await endsDuring(() => disconnectContainer(deps, 'web', 'back'));
+  t.ok(isFree(), 'disconnected');
+  t.equal(store.endpoint(id, back.id), undefined, 'which is what was asked for');
+
+  await startContainer(deps, 'web');
+  world.network.failNextRules = new Error('no rules');
+  t.intercept(interfaces, 'remove', { value: end });
+  await t.rejects(connectContainer(deps, 'web', back, {}), { message: 'no rules' });
+  t.ok(isFree(), 'taken back');
+});
+
+t.test('ports that a connection reserves are known to its interface, and go with it', async (t) => {
+  const { world, deps, run, network } = await setUp(t);
+  const front = network({ name: 'front', digit: '3' });
+  network({ name: 'inner', digit: '4', internal: true });
+  const PortBindings = { '80/tcp': [{ HostPort: '8080' }] };
+  const id = await run('web', { NetworkMode: 'inner', PortBindings });
+  t.same(deps.networks.store.portsOf(id), [], 'an internal network publishes nothing');
+  world.network.failNextRules = new Error('no rules');
+  await t.rejects(connectContainer(deps, 'web', front, {}), { message: 'no rules' });
+  t.same(deps.networks.store.portsOf(id), [], 'a connection that failed');
+  t.notOk(world.network.held.has(id), 'has no ports');
+  await connectContainer(deps, 'web', front, {});
+  t.match([...world.network.added.values()], [{ planned: { addresses: [/^10\.3/], hairpin: true } }]);
+  t.match(world.network.held.get(id), [{ hostPort: 8080 }]);
+});
+
 t.test("another container's network is shared while it runs", async (t) => {
   const { world, deps, run } = await setUp(t);
   const id = await run('web', {}, { Hostname: 'shop' });

@@ -5,7 +5,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { checkEndpointConfig } from '../networks/endpoint-config.ts';
 import type { EndpointRecord, NetworkRecord } from '../networks/network.ts';
 import { publishNetworkEvent } from '../networks/network-events.ts';
-import { attachedEndpoints, type NetworkingDeps, reservePorts } from './attach-networks.ts';
+import { attachedEndpoints, type NetworkingDeps, releaseNetworks, reservePorts } from './attach-networks.ts';
 import {
   bridged,
   containerRules,
@@ -116,24 +116,27 @@ async function connectRunning(
   const { id, pid } = record;
   const before = attachedEndpoints(deps, id);
   const had = networks.store.endpoint(id, network.id);
+  const hadPorts = networks.store.portsOf(id).length > 0;
   try {
     networks.transaction(() => {
       networks.store.putEndpoint(id, network, config);
       networks.store.attach(id, network.id);
     });
     const after = attachedEndpoints(deps, id);
+    // Before the interface is made: one of a published container is made otherwise.
+    if (!hadPorts) reservePorts(deps, record, after);
     addInterfaces(
       deps,
       pid,
       after,
       after.filter((one) => one.network.id === network.id),
     );
-    if (networks.store.portsOf(id).length === 0) reservePorts(deps, record, after);
     await filterAgain(deps, record, after);
+    if (!stillRuns(deps, id)) throw new TsdError('conflict', `container ${id} ended while it was connected`);
     for (const endpoint of bridged(after)) networks.directory.put(namedEndpoint(record, endpoint));
     rewriteFiles(deps, record, before, after);
   } catch (error) {
-    await undoConnect(deps, record, network.id, before);
+    await undoConnect(deps, record, network.id, { endpoints: before, hadPorts });
     if (had !== undefined) networks.store.putEndpoint(id, network, had.config);
     throw error;
   }
@@ -144,13 +147,18 @@ async function undoConnect(
   deps: ConnectDeps,
   record: RunningRecord,
   networkId: string,
-  before: readonly AttachedEndpoint[],
+  before: { readonly endpoints: readonly AttachedEndpoint[]; readonly hadPorts: boolean },
 ): Promise<void> {
-  const endpoint = deps.networks.store.endpoint(record.id, networkId);
+  const { networks } = deps;
+  const { id } = record;
+  const endpoint = networks.store.endpoint(id, networkId);
   if (endpoint === undefined) return;
   try {
+    if (!before.hadPorts) networks.store.putPorts(id, []);
     await removeEndpoint(deps, record, endpoint);
-    await filterAgain(deps, record, before);
+    if (stillRuns(deps, id)) await filterAgain(deps, record, before.endpoints);
+    if (!before.hadPorts) networks.ports.release(id);
+    if (!stillRuns(deps, id)) await releaseNetworks(deps, id);
   } catch (error) {
     deps.log.error({ containerId: record.id, err: error }, 'a connection that failed could not be taken back');
   }
@@ -166,8 +174,22 @@ async function disconnectRunning(deps: ConnectDeps, record: RunningRecord, endpo
   }
   await filterAgain(deps, record, after);
   await removeEndpoint(deps, record, endpoint);
+  if (!stillRuns(deps, record.id)) {
+    // As if it had been disconnected after its end.
+    await releaseNetworks(deps, record.id);
+    return;
+  }
   setGateways(deps, record.pid, after);
   rewriteFiles(deps, record, before, after);
+}
+
+/**
+ * An exit waits for no lock: whatever was awaited, the container may have ended meanwhile, and may have had everything taken from
+ * it. What is given to it after that nobody takes back, so this is to be asked first. No other run has begun: that needs the lock.
+ */
+function stillRuns({ store }: ConnectDeps, id: string): boolean {
+  const record = store.byId(id);
+  return record !== undefined && isRunning(record.status);
 }
 
 async function removeEndpoint(

@@ -1,4 +1,5 @@
 /** The firewall on nftables: records become parts of the daemon's table, and the table is kept as it should be. */
+import { TsdError } from '@tsd/shared/errors';
 import { type Nftables, NftablesError, openNftables } from '../../os/libnftables.ts';
 import { type EgressRule, parseEgressRules } from '../egress-rule.ts';
 import type { ContainerRules, Firewall } from '../firewall.ts';
@@ -44,6 +45,8 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
   // Ports of the name server besides 53, by network.
   const namePorts = new Map<string, Set<number>>();
   const containers = new Map<string, ContainerRules>();
+  // Also of changes that are under way.
+  const asked = new Map<string, ContainerRules>();
   const rulesByOwner = new Map<string, readonly EgressRule[]>();
   const learnt = createLearntAddresses();
   const inBackground = new Set<Promise<void>>();
@@ -127,16 +130,21 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
 
     async setContainer(containerId, rules) {
       const before = containers.get(containerId);
-      await putPart(containerKey(containerId), containerPart(containerId, rules));
+      asked.set(containerId, rules);
+      await putPart(containerKey(containerId), containerPart(containerId, rules)).catch((error: unknown) => {
+        throw isTaken(error) ? taken(containerId, error) : error;
+      });
       containers.set(containerId, rules);
       keepRules(containerId, rules.egress?.allow ?? null);
       forgetUdp(before);
       forgetUdp(rules);
     },
     async removeContainer(containerId) {
-      const before = containers.get(containerId);
-      if (before === undefined) return;
+      const last = asked.get(containerId);
+      if (last === undefined) return;
       await putPart(containerKey(containerId), null);
+      const before = containers.get(containerId);
+      if (asked.get(containerId) === last) asked.delete(containerId);
       containers.delete(containerId);
       keepRules(containerId, null);
       forgetUdp(before);
@@ -198,13 +206,14 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       });
       learnt.remember(readLearnt(listed, performance.now()).filter(({ set }) => sets.has(set)));
       await laid.lay(parts, learnAll);
-      for (const known of [networks, namePorts, containers, rulesByOwner]) known.clear();
+      for (const known of [networks, namePorts, containers, asked, rulesByOwner]) known.clear();
       for (const network of bridged) {
         networks.set(network.id, network);
         keepRules(network.id, policyOf(network));
       }
       for (const [id, rules] of running) {
         containers.set(id, rules);
+        asked.set(id, rules);
         keepRules(id, rules.egress?.allow ?? null);
       }
       tellNeighbours();
@@ -236,6 +245,19 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       }
     },
   };
+}
+
+/** The kernel's EEXIST: a map has the key already, with another value. */
+function isTaken(error: unknown): boolean {
+  return error instanceof NftablesError && error.message.includes('File exists');
+}
+
+function taken(containerId: string, cause: unknown): TsdError {
+  return new TsdError(
+    'conflict',
+    `container ${containerId.slice(0, 12)}: a host port or an address of it is another container's in the packet filter`,
+    { cause },
+  );
 }
 
 function policyOf({ egress }: NetworkRecord): readonly string[] | null {
