@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { type Test, test } from 'tap';
 import { createFirewall, type FirewallOptions } from '../packages/daemon/src/networks/firewall/create-firewall.ts';
 import type { ContainerRules, Firewall, PortTranslation } from '../packages/daemon/src/networks/firewall.ts';
+import { linkLocalAddress } from '../packages/daemon/src/networks/ip-address.ts';
 import { ask, serve } from './firewall/peer.ts';
 import { enterOwnNamespaces, makeTopology, networkRecord } from './firewall/topology.ts';
 import { eventually } from './support/eventually.ts';
@@ -340,6 +341,10 @@ await test('egress policies', async (t) => {
   t.equal(await a1.ask('tcp', '10.99.1.3', 80), 'a2 sees 10.99.1.2', 'the network itself');
   t.equal(await a1.ask('tcp', 'fd99:1::3', 80), 'a2 sees fd99:1::2');
   t.equal(await a1.ask('tcp', '10.99.1.1', 7000), 'ECONNREFUSED', 'not the host');
+  execFileSync('ip', ['address', 'add', 'fe80::99:1/64', 'dev', 'tsd-alpha', 'nodad']);
+  a2.run('ip', 'address', 'add', 'fe80::99:3/64', 'dev', 'eth0', 'nodad');
+  t.equal(await a1.ask('tcp', 'fe80::99:1%eth0', 7000), 'ECONNREFUSED', 'nor at its link-local address');
+  t.match(await a1.ask('tcp', 'fe80::99:3%eth0', 80), /^a2 sees fe80::/, 'which neighbours may use');
   t.match(await a1.ask('tcp', '192.0.2.1', 8080), /^b1 sees/, 'a published port on the list');
   t.equal(await a1.ask('tcp', '192.0.2.1', 8081), 'ECONNREFUSED', 'and not another');
   t.equal(
@@ -374,17 +379,20 @@ await test('egress policies', async (t) => {
   );
 
   // A container with a list of its own, in a network with one and in one without.
-  const own = (bridgeName: string, address: string): ContainerRules => ({
+  const own = (bridgeName: string, ...addresses: string[]): ContainerRules => ({
     ports: [],
-    egress: { allow: ['192.0.2.3'], sources: [{ bridgeName, addresses: [address] }] },
+    egress: { allow: ['192.0.2.3'], sources: [{ bridgeName, addresses }] },
   });
   await firewall.setContainer('d'.repeat(64), own('tsd-alpha', '10.99.1.3'));
   t.equal(await a2.ask('tcp', '192.0.2.3', 80), 'outside sees 192.0.2.1', 'its own list');
   t.equal(await a2.ask('tcp', '192.0.2.2', 80), 'outside sees 192.0.2.1', 'its network’s list');
   t.equal(await a2.ask('tcp', '192.0.2.2', 81), 'ECONNREFUSED');
-  await firewall.setContainer('e'.repeat(64), own('tsd-beta', '10.99.2.2'));
+  const mac = b1.run('cat', '/sys/class/net/eth0/address').trim();
+  await firewall.setContainer('e'.repeat(64), own('tsd-beta', '10.99.2.2', linkLocalAddress(mac)));
   t.equal(await b1.ask('tcp', '192.0.2.3', 80), 'outside sees 192.0.2.1');
   t.equal(await b1.ask('tcp', '192.0.2.2', 80), 'ECONNREFUSED');
+  execFileSync('ip', ['address', 'add', 'fe80::99:2/64', 'dev', 'tsd-beta', 'nodad']);
+  t.equal(await b1.ask('tcp', 'fe80::99:2%eth0', 7000), 'ECONNREFUSED', 'not the host, from a link-local address');
   await firewall.removeContainer('e'.repeat(64));
   t.equal(await b1.ask('tcp', '192.0.2.2', 80), 'outside sees 192.0.2.1');
 

@@ -143,7 +143,7 @@ t.test('a start that fails gives everything back', async (t) => {
 });
 
 t.test('rules for what a container may reach hold before it begins', async (t) => {
-  const { world, deps, run } = await setUp(t);
+  const { world, deps, run, network } = await setUp(t);
   world.network.failNextRules = new Error('no rules');
   const Annotations = { [EGRESS_ALLOW_ANNOTATION]: 'example.org:443' };
   await t.rejects(run('web', { Annotations }), { message: 'no rules' });
@@ -153,6 +153,15 @@ t.test('rules for what a container may reach hold before it begins', async (t) =
   t.match(world.network.rules.get(id), {
     egress: { allow: ['example.org:443'], sources: [{ bridgeName: 'tsd0', addresses: [/^172\.17\.0\./] }] },
   });
+  const subnets = [
+    ...network({ name: 'four', digit: '4' }).subnets,
+    { family: 6, subnet: 'fd00:6::/64', gateway: 'fd00:6::1', ipRange: null, auxiliaryAddresses: {} } as const,
+  ];
+  network({ name: 'six', digit: '6', ipv6: true, subnets });
+  await run('second', { NetworkMode: 'six', Annotations });
+  const addresses = world.network.rules.get(deps.store.lookup('second').id)?.egress?.sources[0]?.addresses;
+  t.match(addresses?.[1], /^fd/);
+  t.match(addresses?.[2], /^fe80::/, 'the link-local address that the kernel adds');
   t.throws(
     () => createContainer(deps, { Image: 'busybox', HostConfig: { Annotations: { [EGRESS_ALLOW_ANNOTATION]: '!' } } }),
     {

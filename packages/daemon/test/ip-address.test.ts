@@ -7,6 +7,7 @@ import {
   containsPrefix,
   formatPrefix,
   lastOf,
+  linkLocalAddress,
   overlaps,
   parseCidr,
   prefixFrom,
@@ -29,6 +30,8 @@ t.test('addresses have one canonical text (RFC 5952)', (t) => {
     ['', null],
   ];
   for (const [text, canonical] of cases) t.equal(canonicalAddress(text), canonical, text);
+  t.equal(linkLocalAddress('02:42:ac:11:00:02'), 'fe80::42:acff:fe11:2');
+  t.equal(linkLocalAddress('fe:00:00:00:00:01'), 'fe80::fc00:ff:fe00:1');
   t.end();
 });
 

@@ -3,9 +3,11 @@ import { EGRESS_ALLOW_ANNOTATION, splitEgressRules } from '@tsd/shared/egress';
 import { DEFAULT_MTU_BYTES } from '../networks/bridge.ts';
 import { type EgressRule, parseEgressRule } from '../networks/egress-rule.ts';
 import type { ContainerRules, PortTranslation } from '../networks/firewall.ts';
+import { linkLocalAddress } from '../networks/ip-address.ts';
 import type { NamedEndpoint } from '../networks/name-server/name-directory.ts';
 import {
   type AddressFamily,
+  type Attachment,
   DEFAULT_NETWORK,
   type NetworkRecord,
   type PublishedPortRecord,
@@ -87,11 +89,17 @@ export function containerRules(
       : [
           {
             bridgeName: network.bridgeName,
-            addresses: [attachment.ipv4, attachment.ipv6].filter((address) => address !== null),
+            addresses: sourceAddresses(attachment),
           },
         ],
   );
   return { ports: translations, egress: allow === null ? null : { allow, sources } };
+}
+
+/** What the container's packets come from. The kernel gives it a link-local address wherever it has another one of IPv6. */
+function sourceAddresses({ ipv4, ipv6, mac }: Attachment): readonly string[] {
+  const linkLocal = ipv6 === null || mac === null ? null : linkLocalAddress(mac);
+  return [ipv4, ipv6, linkLocal].filter((address) => address !== null);
 }
 
 /** The container's own `--allow-egress` list; null for none. */

@@ -42,6 +42,14 @@ export function canonicalAddress(text: string): string | null {
   return address === null ? null : formatAddress(address);
 }
 
+/** The address that the kernel gives an interface by its Ethernet address, like `02:42:ac:11:00:02` (RFC 4291 appendix A). */
+export function linkLocalAddress(mac: string): string {
+  const bytes = mac.split(':').map((byte) => BigInt(`0x${byte}`));
+  const [first = 0n, ...rest] = [...bytes.slice(0, 3), 0xffn, 0xfen, ...bytes.slice(3)];
+  const identifier = [first ^ 2n, ...rest].reduce((value, byte) => (value << 8n) | byte, 0n);
+  return formatAddress({ family: 6, value: (0xfe80n << 112n) | identifier });
+}
+
 /** `172.18.0.5/16` as the address and the prefix that it lies in; null for what is no CIDR. */
 export function parseCidr(text: string): { readonly address: IpAddress; readonly prefix: IpPrefix } | null {
   const match = /^([^/]+)\/(\d{1,3})$/.exec(text);

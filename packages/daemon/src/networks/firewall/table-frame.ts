@@ -202,8 +202,9 @@ function egress(): NamedChain[] {
       'fib daddr . iif type local meta l4proto { tcp, udp } th dport 53 accept',
       'fib daddr . iif type local meta l4proto { icmp, ipv6-icmp } accept',
       'fib daddr type { broadcast, multicast } accept',
-      'ip6 daddr fe80::/10 accept',
+      // The host's services are asked about, at its link-local addresses too.
       'fib daddr type local return',
+      'ip6 daddr fe80::/10 accept',
       'iifname . ip daddr @subnets4 accept',
       'iifname . ip6 daddr @subnets6 accept',
     ]),
