@@ -8,6 +8,7 @@ import { type Test, test } from 'tap';
 import { createFirewall, type FirewallOptions } from '../packages/daemon/src/networks/firewall/create-firewall.ts';
 import type { ContainerRules, Firewall, PortTranslation } from '../packages/daemon/src/networks/firewall.ts';
 import { linkLocalAddress } from '../packages/daemon/src/networks/ip-address.ts';
+import { NAME_SERVER_PORT } from '../packages/daemon/src/networks/name-server/name-server.ts';
 import { ask, serve } from './firewall/peer.ts';
 import { enterOwnNamespaces, makeTopology, networkRecord } from './firewall/topology.ts';
 import { eventually } from './support/eventually.ts';
@@ -181,6 +182,7 @@ await test('a name server on another port, and containers of a network that is c
   t.equal(await a1.ask('udp', '10.99.1.1', 53), 'names sees 10.99.1.2');
   t.equal(await a1.ask('tcp', 'fd99:1::1', 53), 'names sees fd99:1::2');
   t.equal(await b1.ask('tcp', '10.99.2.1', 53), 'ECONNREFUSED', 'only that network');
+  t.equal(await b1.ask('tcp', '10.99.1.1', 53), 'ECONNREFUSED', 'and from nowhere else');
   t.equal(await outside.ask('tcp', '192.0.2.1', 53), 'ECONNREFUSED');
 
   const isBridgeFiltered = readFileSync('/proc/sys/net/bridge/bridge-nf-call-iptables', 'utf8').trim() === '1';
@@ -276,8 +278,8 @@ await test('beside rules of Docker’s kind', async (t) => {
   t.teardown(() => void nft('flush ruleset'));
   const firewall = createFirewall({ table: TABLE, publishThroughInput: false, log });
   await firewall.restore([networkRecord('alpha')], new Map([[A1, rules(published(8080))]]));
-  await serve('udp', 53, 'names');
-  await eventually(async () => nft('list', 'chain', 'ip6', 'filter', 'INPUT').includes('dport 53'), {
+  await serve('udp', NAME_SERVER_PORT, 'names');
+  await eventually(async () => nft('list', 'chain', 'ip6', 'filter', 'INPUT').includes(`dport ${NAME_SERVER_PORT}`), {
     what: 'rules in ip6tables',
   });
   t.equal(await a1.ask('tcp', '192.0.2.2', 80), 'outside sees 192.0.2.1', 'out');
@@ -288,6 +290,7 @@ await test('beside rules of Docker’s kind', async (t) => {
   t.match(listed, /-A DOCKER-USER -i tsd-alpha/, 'iptables still reads its table');
   await firewall.removeNetwork(networkRecord('alpha').id);
   await firewall.setNetwork(networkRecord('beta'));
+  await firewall.redirectNames(networkRecord('beta').id, '10.99.2.1', NAME_SERVER_PORT);
   await firewall.close();
   t.match(nft('list', 'chain', 'ip', 'filter', 'INPUT'), /tsd-beta/);
   execFileSync('iptables-nft', ['-P', 'INPUT', 'ACCEPT']);

@@ -1,6 +1,7 @@
 /**
  * The name server as the resolvers of real C libraries see it: glibc's getent and busybox, in a network namespace that stands
- * for a container. The file runs itself again in another one that stands for the host, so port 53 is free there.
+ * for a container. The file runs itself again in another one that stands for the host, so port 53 is free there (for the name
+ * server too, since there is no packet filter).
  */
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -91,6 +92,7 @@ t.test('real resolvers', { skip: !isRoot && 'making network namespaces needs roo
     learn: () => Promise.resolve(),
     log: { warn: (fields, message) => t.fail(message, fields) },
     resolvConfPath: hostFile,
+    port: 53,
   });
   t.teardown(async () => {
     await names.close();

@@ -28,7 +28,7 @@ const deps = {
     egressCounters: async () => [],
     egressRefusals: async () => [],
   },
-  names: { listen: async () => ({ port: 53 }), stop: nothing, refusedNames: () => [] },
+  names: { listen: async () => ({ port: 25_353 }), stop: nothing, refusedNames: () => [] },
   addressPools: [parseAddressPool('base=10.0.0.0/8,size=24')],
   hostRoutes: () => [],
   containerName: () => 'web',

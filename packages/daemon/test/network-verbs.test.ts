@@ -51,7 +51,7 @@ function host(world = networkWorld()): Host {
     logged,
     failing,
     during: () => undefined,
-    nameServerPort: 53,
+    nameServerPort: 25_353,
     store: world.store,
     events: createEngineEvents(),
     bridges: {
@@ -100,7 +100,7 @@ t.test('a network is written, isolated, made and named, in this order', async (t
   const { Id, Warning } = await create(deps, { Name: 'n1', Labels: { a: 'b' }, CheckDuplicate: true } as never);
   t.match(Id, /^[0-9a-f]{64}$/);
   t.equal(Warning, '');
-  t.strictSame(deps.done, ['rules n1', 'ensure n1', 'listen 172.17.0.1']);
+  t.strictSame(deps.done, ['rules n1', 'ensure n1', 'listen 172.17.0.1', 'redirect 172.17.0.1 25353']);
   t.strictSame(deps.store.lookup('n1'), {
     ...networkRecord({ id: Id, createdAt: NOW, bridgeName: `tsd-${Id.slice(0, 11)}`, labels: { a: 'b' } }),
     subnets: [{ family: 4, subnet: '172.17.0.0/16', gateway: '172.17.0.1', ipRange: null, auxiliaryAddresses: {} }],
@@ -121,7 +121,7 @@ t.test('a network is written, isolated, made and named, in this order', async (t
   );
 });
 
-t.test('where something else has port 53, queries are passed on', async (t) => {
+t.test('where something else has the name server’s port, queries are passed on to another one', async (t) => {
   const deps = host();
   deps.nameServerPort = 40000;
   await create(deps, { Name: 'n1' });
@@ -264,7 +264,7 @@ t.test('what fails half-way leaves nothing, or is removed by the next start', as
   await create(deps, { Name: 'n2' });
   await reconcileNetworks(deps);
   t.strictSame(deps.store.removing(), []);
-  t.strictSame(deps.done.slice(-2), ['ensure n2', 'listen 172.18.0.1']);
+  t.strictSame(deps.done.slice(-3), ['ensure n2', 'listen 172.18.0.1', 'redirect 172.18.0.1 25353']);
   t.ok(deps.done.includes('delete n1'));
 });
 
@@ -432,7 +432,7 @@ t.test('a start makes every bridge, whatever becomes of one', async (t) => {
   deps.store.insert(networkRecord());
   deps.failing.add('ensure bridge');
   await reconcileNetworks(deps);
-  t.strictSame(deps.done, ['ensure bridge', 'ensure n1', 'listen 172.18.0.1']);
+  t.strictSame(deps.done, ['ensure bridge', 'ensure n1', 'listen 172.18.0.1', 'redirect 172.18.0.1 25353']);
   t.match(deps.logged, ['a network could not be brought up']);
 });
 

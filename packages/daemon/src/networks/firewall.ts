@@ -77,8 +77,8 @@ export interface Firewall {
   learn(answer: LearntAnswer): Promise<void>;
 
   /**
-   * Passes what is sent to port 53 of the bridge's address to the name server's own port, where 53 is taken on the host.
-   * Lasts as long as the network.
+   * Passes what the network's containers send to port 53 of the bridge's address to the name server's own port. Lasts as long
+   * as the network, which is there.
    */
   redirectNames(networkId: string, address: string, port: number): Promise<void>;
 
@@ -90,7 +90,7 @@ export interface Firewall {
 
   /**
    * Lays the whole table down anew in one transaction: after the start of the daemon, from its records. Connections that are
-   * open stay open.
+   * open stay open, and names are asked at the usual port until `redirectNames` says another.
    */
   restore(networks: readonly NetworkRecord[], containers: ReadonlyMap<string, ContainerRules>): Promise<void>;
   /** Watches the rule set from now on: what others flush is laid down again, and what of others is in the way is logged. */

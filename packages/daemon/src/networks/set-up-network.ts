@@ -3,8 +3,6 @@
 import type { NetworkRecord } from './network.ts';
 import type { NetworkDeps } from './network-deps.ts';
 
-const DNS_PORT = 53;
-
 export type SetUpDeps = Pick<NetworkDeps, 'bridges' | 'firewall' | 'names'>;
 
 /**
@@ -19,11 +17,11 @@ export async function setUpNetwork(deps: SetUpDeps, network: NetworkRecord): Pro
   await answerNames(deps, network);
 }
 
-/** Lets the name server answer on the network's bridge, which has its addresses; on another port where 53 is taken. Repeatable. */
+/** Lets the name server answer what is asked at port 53 of the network's bridge, which has its addresses. Repeatable. */
 export async function answerNames({ firewall, names }: SetUpDeps, { id, subnets }: NetworkRecord): Promise<void> {
   for (const { gateway } of subnets) {
     const { port } = await names.listen(id, gateway);
-    if (port !== DNS_PORT) await firewall.redirectNames(id, gateway, port);
+    await firewall.redirectNames(id, gateway, port);
   }
 }
 

@@ -3,6 +3,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { type Nftables, NftablesError, openNftables } from '../../os/libnftables.ts';
 import { type EgressRule, parseEgressRules } from '../egress-rule.ts';
 import type { ContainerRules, Firewall } from '../firewall.ts';
+import { NAME_SERVER_PORT } from '../name-server/name-server.ts';
 import type { NetworkRecord } from '../network.ts';
 import type { NetworkLog } from '../network-deps.ts';
 import { containerPart } from './container-part.ts';
@@ -10,14 +11,13 @@ import { egressChain } from './egress-part.ts';
 import { createLaidTable, type LaidTable } from './laid-table.ts';
 import { createLearntAddresses, learnCommands, type OwnedRules } from './learnt-addresses.ts';
 import { createNeighbours, type Neighbours } from './neighbours.ts';
-import { networkPart } from './network-part.ts';
+import { namesPart, networkPart } from './network-part.ts';
 import { readLearnt, readPackets, readRefusals, readRuleCounters } from './read-egress.ts';
 import { createRuleSetGeneration, type RuleSetGeneration } from './rule-set-generation.ts';
 import { REFUSE_CHAIN, tableFrame } from './table-frame.ts';
 import type { TablePart } from './table-part.ts';
 import { forgetUdpConnections } from './tracked-connections.ts';
 
-const DNS_PORT = 53;
 /** How soon what others flush is laid down again. */
 const WATCH_INTERVAL_MS = 1000;
 
@@ -42,8 +42,8 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
   let timer: NodeJS.Timeout | undefined;
   let checking: Promise<void> | null = null;
   const networks = new Map<string, NetworkRecord>();
-  // Ports of the name server besides 53, by network.
-  const namePorts = new Map<string, Set<number>>();
+  // Ports of the name server, by network and address.
+  const namePorts = new Map<string, Map<string, number>>();
   const containers = new Map<string, ContainerRules>();
   // Also of changes that are under way.
   const asked = new Map<string, ContainerRules>();
@@ -75,7 +75,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
   const tellNeighbours = (): void => {
     const bridges = [...networks.values()].map(({ id, bridgeName }) => ({
       name: String(bridgeName),
-      namePorts: [DNS_PORT, ...(namePorts.get(id) ?? [])],
+      namePorts: [...new Set(namePorts.get(id)?.values())],
     }));
     afterwards(open().neighbours.update(bridges), 'rules for the bridges could not be put into other programs’ chains');
   };
@@ -163,13 +163,10 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
     },
 
     async redirectNames(networkId, address, port) {
-      const family = address.includes(':') ? 6 : 4;
-      await putPart(namesKey(networkId, address), {
-        sets: new Map(),
-        chains: new Map(),
-        elements: [{ set: `names${family}`, element: `${address} : ${port}` }],
-      });
-      namePorts.set(networkId, (namePorts.get(networkId) ?? new Set()).add(port));
+      const network = networks.get(networkId);
+      if (network === undefined) throw new Error(`there are no rules of the network ${networkId}`);
+      await putPart(namesKey(networkId, address), namesPart(network, address, port));
+      namePorts.set(networkId, (namePorts.get(networkId) ?? new Map()).set(address, port));
       tellNeighbours();
     },
 
@@ -196,6 +193,11 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       const bridged = records.filter(({ driver }) => driver === 'bridge');
       const parts = new Map<string, TablePart>([
         ...bridged.map((network) => [networkKey(network.id), networkPart(network)] as const),
+        ...bridged.flatMap((network) =>
+          network.subnets.map(
+            ({ gateway }) => [namesKey(network.id, gateway), namesPart(network, gateway, NAME_SERVER_PORT)] as const,
+          ),
+        ),
         ...[...running].map(([id, rules]) => [containerKey(id), containerPart(id, rules)] as const),
       ]);
       // Containers go on using the addresses that they were told by the last daemon.
@@ -209,6 +211,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       for (const known of [networks, namePorts, containers, asked, rulesByOwner]) known.clear();
       for (const network of bridged) {
         networks.set(network.id, network);
+        namePorts.set(network.id, new Map(network.subnets.map(({ gateway }) => [gateway, NAME_SERVER_PORT])));
         keepRules(network.id, policyOf(network));
       }
       for (const [id, rules] of running) {

@@ -1,4 +1,5 @@
 /** What one bridge network adds to the daemon's table. Pure. */
+import { isIPv4 } from 'node:net';
 import { parseEgressRules } from '../egress-rule.ts';
 import type { NetworkRecord } from '../network.ts';
 import { NETWORK_OPTION, networkFlag } from '../network-options.ts';
@@ -31,4 +32,10 @@ export function networkPart(network: NetworkRecord): TablePart {
     chains: new Map([[chain.name, [...chain.rules(rules), 'goto egress_refuse']]]),
     elements,
   };
+}
+
+/** What leads the queries of a network's containers to its name server: from port 53 of the bridge's address to `port`. */
+export function namesPart({ bridgeName }: NetworkRecord, address: string, port: number): TablePart {
+  const element = `${JSON.stringify(bridgeName)} . ${address} : ${port}`;
+  return { sets: new Map(), chains: new Map(), elements: [{ set: `names${isIPv4(address) ? 4 : 6}`, element }] };
 }

@@ -90,8 +90,8 @@ function familySets(family: 4 | 6, { publishThroughInput }: FrameOptions): Named
     // Published on one address of the host, and on all of them.
     map(`ports${family}`, `type ${address} . inet_proto . inet_service : ${address} . inet_service;`),
     map(`any_ports${family}`, `type inet_proto . inet_service : ${address} . inet_service;`),
-    // Bridges' addresses whose port 53 is somebody else's: the name server's port.
-    map(`names${family}`, `type ${address} : inet_service;`),
+    // Bridges with the addresses whose port 53 containers ask: the name server's port there.
+    map(`names${family}`, `type ifname . ${address} : inet_service;`),
     map(`egress_containers${family}`, `type ifname . ${address} : verdict;`),
     set(`refused${family}`, `type ifname . ${address} . ${address} . inet_proto . inet_service; ${refused}`),
     set(`refused_other${family}`, `type ifname . ${address} . ${address} . inet_proto; ${refused}`),
@@ -124,8 +124,8 @@ function translation({ publishThroughInput }: FrameOptions): NamedChain[] {
       // What is published on 127.0.0.1 is for the host alone, which never comes this way: a neighbour who sends there
       // must not be translated before the kernel has a chance to drop it.
       'ip daddr 127.0.0.0/8 return',
-      'meta l4proto { tcp, udp } th dport 53 redirect to :ip daddr map @names4',
-      'meta l4proto { tcp, udp } th dport 53 redirect to :ip6 daddr map @names6',
+      'meta l4proto { tcp, udp } th dport 53 redirect to :iifname . ip daddr map @names4',
+      'meta l4proto { tcp, udp } th dport 53 redirect to :iifname . ip6 daddr map @names6',
       ...(publishThroughInput
         ? [
             'ip saddr . meta l4proto . ip daddr . th dport @admitted4 jump translate',

@@ -4,7 +4,7 @@ import { createAnswerCache } from './answer-cache.ts';
 import { answerQuery } from './answer-query.ts';
 import { type Answerer, type DnsSockets, openDnsSockets } from './dns-sockets.ts';
 import { createForwarder } from './forwarder.ts';
-import type { NameServer, NameServerDeps } from './name-server.ts';
+import { NAME_SERVER_PORT, type NameServer, type NameServerDeps } from './name-server.ts';
 import { createRateLimit } from './rate-limit.ts';
 import { createRefusedNames } from './refused-names.ts';
 import { createHostServers } from './resolv-conf.ts';
@@ -19,7 +19,7 @@ const WARNINGS = { perSecond: 1 / 60, burst: 5 };
 
 /** Binds nothing yet; whoever closes it has called `listen`, or not. */
 export function createNameServer(deps: NameServerDeps): NameServer {
-  const { directory, learn, log, port = DNS_PORT, serverPort = DNS_PORT } = deps;
+  const { directory, learn, log, port = NAME_SERVER_PORT, serverPort = DNS_PORT } = deps;
   const now = () => performance.now();
   const hostServers = createHostServers(deps.resolvConfPath ?? '/etc/resolv.conf', now);
   const cache = createAnswerCache({ maxBytes: CACHE_BYTES, now });

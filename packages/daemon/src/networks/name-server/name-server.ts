@@ -2,12 +2,18 @@
 import type { LearntAnswer } from '../firewall.ts';
 import type { NameDirectory } from './name-directory.ts';
 
+/**
+ * Where the name server listens, unless the port is taken. Not 53, which containers ask: that one is left to servers of the
+ * host and to published ports, and the packet filter leads here. Below the ports that the kernel chooses from.
+ */
+export const NAME_SERVER_PORT = 25_353;
+
 export interface NameServer {
   /**
    * Serves the network's containers on its gateway's address, over UDP and TCP, until `stop`. Call it once the bridge has the
    * address; a network with two families has two addresses. An address that is served already stays as it is.
    *
-   * @returns 53, or where another process of the host has that port, the one that queries to 53 must be redirected to
+   * @returns the port that queries to 53 must be redirected to
    * @throws Error of the system where the address cannot be bound
    */
   listen(networkId: string, address: string): Promise<{ readonly port: number }>;
@@ -30,7 +36,7 @@ export interface NameServerDeps {
   /** Firewall.learn; awaited before the answer is sent. */
   readonly learn: (answer: LearntAnswer) => Promise<void>;
   readonly log: NameServerLog;
-  /** Apart from 53, from /etc/resolv.conf and from the servers' port for tests. */
+  /** Apart from {@link NAME_SERVER_PORT}, from /etc/resolv.conf and from the servers' port for tests. */
   readonly port?: number;
   readonly resolvConfPath?: string;
   readonly serverPort?: number;
