@@ -361,7 +361,7 @@ await test('egress policies', async (t) => {
     counters.map(({ rule, packets }) => [rule, packets > 0]),
     egress.allow.map((rule) => [rule, true]),
   );
-  const refusals = await firewall.egressRefusals();
+  const { listed: refusals } = await firewall.egressRefusals();
   t.match(
     refusals.find(({ port }) => port === 7000),
     {
@@ -405,6 +405,32 @@ await test('egress policies', async (t) => {
   t.equal(await a1.ask('tcp', '192.0.2.3', 81), 'outside sees 192.0.2.1');
   await firewall.setNetwork(networkRecord('alpha'));
   t.equal(await a1.ask('tcp', '192.0.2.2', 81), 'outside sees 192.0.2.1', 'without a policy all is open again');
+});
+
+await test('a container that tries thousands of destinations hides nobody’s refusals', async (t) => {
+  const firewall = await withFirewall(t);
+  for (const name of ['alpha', 'beta'] as const)
+    await firewall.setNetwork(networkRecord(name, { egress: { default: 'deny', allow: [] } }));
+  // Datagrams, each to another port.
+  const flood = `const socket = require('dgram').createSocket('udp4');
+    socket.on('error', () => undefined);
+    let left = 2600;
+    const next = () => left === 0 ? socket.close() : socket.send('?', 1000 + left--, '192.0.2.2', next);
+    next();`;
+  a1.run(process.execPath, '-e', flood);
+  t.equal(await b1.ask('tcp', '192.0.2.2', 80), 'ECONNREFUSED');
+  t.equal(await a2.ask('tcp', '192.0.2.2', 80), 'ECONNREFUSED');
+  const { listed, unlisted } = await firewall.egressRefusals();
+  t.match(
+    listed.filter(({ bridgeName }) => bridgeName === 'tsd-beta'),
+    [{ source: '10.99.2.2', destination: '192.0.2.2', port: 80, packets: 1 }],
+    'the other network’s refusals are listed',
+  );
+  const sum = (all: readonly { readonly source: string; readonly packets: number }[], source: string) =>
+    all.filter((one) => one.source === source).reduce((total, { packets }) => total + packets, 0);
+  t.equal(sum(listed, '10.99.1.2') + sum(unlisted, '10.99.1.2'), 2600, 'all are counted');
+  t.ok(sum(unlisted, '10.99.1.2') > 1000);
+  t.equal(sum(listed, '10.99.1.3') + sum(unlisted, '10.99.1.3'), 1, 'those of its neighbour too');
 });
 
 await test('what it costs', async (t) => {

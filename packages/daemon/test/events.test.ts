@@ -4,7 +4,7 @@ import t from 'tap';
 import { createEngineEvents, type EngineEvent } from '../src/events/engine-events.ts';
 import { matchesEvent } from '../src/events/event-filter.ts';
 import { eventMessage } from '../src/events/event-message.ts';
-import type { EgressRefusal } from '../src/networks/firewall.ts';
+import type { EgressRefusal, UnlistedRefusals } from '../src/networks/firewall.ts';
 import type { NetworkRecord } from '../src/networks/network.ts';
 import { type RefusalWatchDeps, watchRefusals } from '../src/networks/watch-refusals.ts';
 import { idOf, networkRecord } from './network-fixture.ts';
@@ -66,6 +66,16 @@ t.test('the newest are kept, in the order of their times, and told to those who 
   t.ok(recent.every((event, index) => index === 0 || event.timeNs > (recent[index - 1]?.timeNs ?? 0n)));
 });
 
+t.test('refusals push nothing else out', async (t) => {
+  const events = createEngineEvents();
+  events.publish(started);
+  for (let i = 0; i < 1000; i++) events.publish({ type: 'network', action: 'refuse', id: 'n', attributes: {} });
+  events.publish(tagged);
+  const recent = events.recent();
+  t.equal(recent.length, 258);
+  t.strictSame([recent[0]?.action, recent[1]?.action, recent.at(-1)?.action], ['start', 'refuse', 'tag']);
+});
+
 t.test('as Docker writes them', async (t) => {
   const timeNs = 1_700_000_000_123_456_789n;
   t.equal(
@@ -89,6 +99,7 @@ t.test('refusals become events once, with how many', async (t) => {
   const network: NetworkRecord = networkRecord({ name: 'strict' });
   const events = createEngineEvents();
   let packets: EgressRefusal[] = [];
+  let unlisted: UnlistedRefusals[] = [];
   let names: { containerId: string; name: string; queries: number }[] = [];
   let listings = 0;
   const deps: RefusalWatchDeps = {
@@ -99,13 +110,13 @@ t.test('refusals become events once, with how many', async (t) => {
         address === '10.0.0.2' ? { containerId: idOf('a') } : undefined,
     } as unknown as RefusalWatchDeps['store'],
     firewall: {
-      refusedPackets: async () => packets.reduce((sum, refusal) => sum + refusal.packets, 0),
+      refusedPackets: async () => [...packets, ...unlisted].reduce((sum, refusal) => sum + refusal.packets, 0),
       egressRefusals: async () => {
         listings++;
-        return packets;
+        return { listed: packets, unlisted };
       },
     },
-    names: { refusedNames: () => names } as unknown as RefusalWatchDeps['names'],
+    names: { refusedNames: () => ({ listed: names, unlisted: [] }) } as unknown as RefusalWatchDeps['names'],
     events,
     log: { info: () => undefined, warn: () => undefined, error: () => undefined },
   };
@@ -152,4 +163,18 @@ t.test('refusals become events once, with how many', async (t) => {
     { action: 'refuse', container: idOf('b'), destination: 'a.test', protocol: 'dns', count: '4' },
   ]);
   t.equal(listings, 3, 'read only where something was refused');
+
+  // Two containers: one tries everything.
+  const flood = Array.from({ length: 500 }, (_, index) => ({ ...refusal(2, '10.0.0.9'), destination: `d${index}` }));
+  packets = [...flood, { ...refusal(3), destination: 'quiet' }];
+  unlisted = [{ bridgeName: String(network.bridgeName), source: '10.0.0.9', packets: 70 }];
+  const told20 = await told();
+  t.equal(told20.length, 21, 'twenty, and one for all the others');
+  t.match(
+    told20.filter((one) => 'destination' in one && one.destination === 'quiet'),
+    [{ container: idOf('a'), count: '3' }],
+    'the quiet one has its turn',
+  );
+  t.match(told20.at(-1), { action: 'refuse', more: 'true', containers: '1', count: String((500 - 19) * 2 + 70) });
+  t.strictSame(await told(), []);
 });

@@ -12,7 +12,7 @@ import {
   obstacles,
   wantedGuests,
 } from '../src/networks/firewall/other-tables.ts';
-import { readRefusals, readRuleCounters } from '../src/networks/firewall/read-egress.ts';
+import { readRefusals, readRuleCounters, readUnlisted } from '../src/networks/firewall/read-egress.ts';
 import { layFrame, tableFrame } from '../src/networks/firewall/table-frame.ts';
 import { addParts, changePart, EMPTY_PART, type TablePart } from '../src/networks/firewall/table-part.ts';
 import type { NetworkRecord } from '../src/networks/network.ts';
@@ -101,7 +101,7 @@ test('egress policies have chains of their own', (t) => {
   const allow = ['10.0.0.0/8', 'api.example:443/tcp', '[2001:db8::/32]:53'];
   const network = networkPart({ ...NETWORK, egress: { default: 'deny', allow } });
   t.strictSame(
-    added(network).filter((command) => command.includes('egress')),
+    added(network).filter((command) => command.includes('egress') && !command.startsWith('add set inet tsd refused')),
     [
       'add set inet tsd egress_aaaaaaaaaaaa_1_4 { type ipv4_addr; flags timeout; size 4096; }',
       'add set inet tsd egress_aaaaaaaaaaaa_1_6 { type ipv6_addr; flags timeout; size 4096; }',
@@ -111,17 +111,22 @@ test('egress policies have chains of their own', (t) => {
       'add rule inet tsd egress_aaaaaaaaaaaa ip daddr @egress_aaaaaaaaaaaa_1_4 meta l4proto tcp th dport 443 counter accept comment "1"',
       'add rule inet tsd egress_aaaaaaaaaaaa ip6 daddr @egress_aaaaaaaaaaaa_1_6 meta l4proto tcp th dport 443 counter accept comment "1"',
       'add rule inet tsd egress_aaaaaaaaaaaa ip6 daddr 2001:db8::/32 meta l4proto { tcp, udp } th dport 53 counter accept comment "2"',
-      'add rule inet tsd egress_aaaaaaaaaaaa goto egress_refuse',
+      'add rule inet tsd egress_aaaaaaaaaaaa meta l4proto { tcp, udp, sctp } update @refused_aaaaaaaaaaaa_4 { iifname . ip saddr . ip daddr . meta l4proto . th dport } goto egress_refuse',
+      'add rule inet tsd egress_aaaaaaaaaaaa meta l4proto != { tcp, udp, sctp } update @refused_aaaaaaaaaaaa_other_4 { iifname . ip saddr . ip daddr . meta l4proto } goto egress_refuse',
+      'add rule inet tsd egress_aaaaaaaaaaaa meta l4proto { tcp, udp, sctp } update @refused_aaaaaaaaaaaa_6 { iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport } goto egress_refuse',
+      'add rule inet tsd egress_aaaaaaaaaaaa meta l4proto != { tcp, udp, sctp } update @refused_aaaaaaaaaaaa_other_6 { iifname . ip6 saddr . ip6 daddr . meta l4proto } goto egress_refuse',
+      'add rule inet tsd egress_aaaaaaaaaaaa goto egress_refuse_unlisted',
       'add element inet tsd egress_networks { "tsd-aaaa" : goto egress_aaaaaaaaaaaa }',
     ],
   );
   const egress = { allow: ['10.1.1.1'], sources: [{ bridgeName: 'tsd0', addresses: ['172.17.0.2', 'fd00::2'] }] };
-  t.strictSame(added(containerPart(CONTAINER, { ports: [], egress })), [
+  const isOwn = (command: string) => !command.includes('refused_');
+  t.strictSame(added(containerPart(CONTAINER, { ports: [], egress })).filter(isOwn), [
     'add chain inet tsd egress_cccccccccccc',
     'add rule inet tsd egress_cccccccccccc jump egress_exempt',
     'add rule inet tsd egress_cccccccccccc ip daddr 10.1.1.1/32 counter accept comment "0"',
     'add rule inet tsd egress_cccccccccccc iifname vmap @egress_networks',
-    'add rule inet tsd egress_cccccccccccc goto egress_refuse',
+    'add rule inet tsd egress_cccccccccccc goto egress_refuse_unlisted',
     'add element inet tsd egress_containers4 { "tsd0" . 172.17.0.2 : goto egress_cccccccccccc }',
     'add element inet tsd egress_containers6 { "tsd0" . fd00::2 : goto egress_cccccccccccc }',
   ]);
@@ -270,9 +275,9 @@ test('counters and refusals are read from JSON', (t) => {
     elem: { val: { concat }, timeout: 3600, expires, counter: { packets: 2, bytes: 120 } },
   });
   const sets = [
-    { set: { name: 'refused4', elem: [element(10, 'tsd0', '172.17.0.2', '192.0.2.1', 'tcp', 443)] } },
-    { set: { name: 'refused_other6', elem: [element(20, 'tsd0', 'fd00::2', '2001:db8::1', 58)] } },
-    { set: { name: 'refused6' } },
+    { set: { name: 'refused_a_4', elem: [element(10, 'tsd0', '172.17.0.2', '192.0.2.1', 'tcp', 443)] } },
+    { set: { name: 'refused_a_other_6', elem: [element(20, 'tsd0', 'fd00::2', '2001:db8::1', 58)] } },
+    { set: { name: 'refused_a_6' } },
   ];
   t.strictSame(readRefusals(sets), [
     {
@@ -284,6 +289,9 @@ test('counters and refusals are read from JSON', (t) => {
       packets: 2,
     },
     { bridgeName: 'tsd0', source: '172.17.0.2', destination: '192.0.2.1', protocol: 'tcp', port: 443, packets: 2 },
+  ]);
+  t.strictSame(readUnlisted([{ set: { name: 'unlisted4', elem: [element(10, 'tsd0', '172.17.0.2')] } }]), [
+    { bridgeName: 'tsd0', source: '172.17.0.2', packets: 2 },
   ]);
   t.end();
 });

@@ -392,12 +392,12 @@ t.test('egress policies', async (t) => {
   t.equal(rcodeOf(await ask({ ...web, source: '127.0.1.5' }, query('deb.example.org'))), 'NXDOMAIN', 'internal');
   t.same(dataOf(await ask(both, query('db'))), ['127.0.1.3'], 'names of the network are not concerned');
   t.equal(upstream.queries.length, before, 'nothing of it got out');
-  t.same(names.refusedNames('net'), [
+  t.same(names.refusedNames('net').listed, [
     { containerId: ID.both, name: 'ok.example', queries: 1 },
     { containerId: ID.both, name: 'evil.example.org', queries: 2 },
     { containerId: ID.both, name: 'x.deb.example.org', queries: 1 },
   ]);
-  t.same(names.refusedNames('other'), []);
+  t.same(names.refusedNames('other'), { listed: [], unlisted: [] });
 });
 
 t.test('messages that nobody should send', async (t) => {

@@ -63,17 +63,27 @@ function host(world = networkWorld()): Host {
       removeNetwork: async (id) => act(`no rules ${nameOf(id)}`),
       redirectNames: async (_, address, port) => act(`redirect ${address} ${port}`),
       egressCounters: async () => [{ rule: 'deb.debian.org:80', packets: 3 }],
-      egressRefusals: async () => [
-        { bridgeName: 'tsd-1', source: '172.18.0.2', destination: '192.0.2.1', protocol: 'tcp', port: 443, packets: 2 },
-        {
-          bridgeName: 'tsd-2',
-          source: '172.19.0.2',
-          destination: '192.0.2.1',
-          protocol: 'icmp',
-          port: null,
-          packets: 1,
-        },
-      ],
+      egressRefusals: async () => ({
+        listed: [
+          {
+            bridgeName: 'tsd-1',
+            source: '172.18.0.2',
+            destination: '192.0.2.1',
+            protocol: 'tcp',
+            port: 443,
+            packets: 2,
+          },
+          {
+            bridgeName: 'tsd-2',
+            source: '172.19.0.2',
+            destination: '192.0.2.1',
+            protocol: 'icmp',
+            port: null,
+            packets: 1,
+          },
+        ],
+        unlisted: [{ bridgeName: 'tsd-1', source: '172.18.0.2', packets: 70 }],
+      }),
     },
     names: {
       listen: async (_, address) => {
@@ -81,7 +91,7 @@ function host(world = networkWorld()): Host {
         return { port: made.nameServerPort };
       },
       stop: async (id) => act(`stop ${nameOf(id)}`),
-      refusedNames: () => [],
+      refusedNames: () => ({ listed: [], unlisted: [] }),
     },
     addressPools: [parseAddressPool('base=172.16.0.0/12,size=16'), parseAddressPool('base=fd00:1::/48,size=64')],
     hostRoutes: () => [prefixFrom('172.16.0.0/16'), prefixFrom('192.0.2.0/24')],
@@ -384,6 +394,7 @@ t.test('inspect shows running containers, and what a policy let through and refu
       Default: 'deny',
       Allow: [{ Rule: 'deb.debian.org:80', Packets: 3 }],
       Refused: [{ Container: 'c-aaaa', Destination: '192.0.2.1', Protocol: 'tcp', Port: 443, Packets: 2 }],
+      Unlisted: [{ Container: 'c-aaaa', Packets: 70 }],
     },
   });
 });

@@ -53,7 +53,7 @@ export const EgressReportSchema = Type.Object({
   Default: Type.Enum(['allow', 'deny']),
   /** Packets that opened a connection, by rule as the user wrote it. */
   Allow: Type.Array(Type.Object({ Rule: Type.String(), Packets: Type.Integer() })),
-  /** The newest. */
+  /** In the last hour: a thousand destinations of the network or so, and two hundred names of each container. */
   Refused: Type.Array(
     Type.Object({
       /** Its name, or its address where it is gone. */
@@ -65,6 +65,8 @@ export const EgressReportSchema = Type.Object({
       Packets: Type.Integer(),
     }),
   ),
+  /** How much more each container was refused, packets to destinations and questions for names that are not listed. */
+  Unlisted: Type.Array(Type.Object({ Container: Type.String(), Packets: Type.Integer() })),
 });
 export type EgressReport = Static<typeof EgressReportSchema>;
 

@@ -20,7 +20,7 @@ export interface EventPublisher {
 }
 
 export interface EngineEvents extends EventPublisher {
-  /** The newest, oldest first. */
+  /** The newest, oldest first; of refusals as many as of all others. */
   recent(): readonly TimedEvent[];
   /** Calls `listener`, which must not throw, for each event from now on, until the function that this returns is called. */
   listen(listener: (event: TimedEvent) => void): () => void;
@@ -28,9 +28,11 @@ export interface EngineEvents extends EventPublisher {
 
 /** As many as moby keeps (daemon/events, eventsLimit). They go with the daemon. */
 const MAX_RECENT = 256;
+/** What a container can cause at any rate has a share of its own, and pushes nothing else out. */
+const AT_ANY_RATE: ReadonlySet<string> = new Set(['refuse']);
 
 export function createEngineEvents(): EngineEvents {
-  const events: TimedEvent[] = [];
+  const kept: { readonly usual: TimedEvent[]; readonly atAnyRate: TimedEvent[] } = { usual: [], atAnyRate: [] };
   const listeners = new Set<(event: TimedEvent) => void>();
   let lastNs = 0n;
   return {
@@ -38,10 +40,11 @@ export function createEngineEvents(): EngineEvents {
       const nowNs = BigInt(Date.now()) * 1_000_000n;
       lastNs = nowNs > lastNs ? nowNs : lastNs + 1n;
       const timed = { ...event, timeNs: lastNs };
+      const events = AT_ANY_RATE.has(event.action) ? kept.atAnyRate : kept.usual;
       if (events.push(timed) > MAX_RECENT) events.shift();
       for (const listener of listeners) listener(timed);
     },
-    recent: () => events,
+    recent: () => [...kept.usual, ...kept.atAnyRate].sort((a, b) => (a.timeNs < b.timeNs ? -1 : 1)),
     listen(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

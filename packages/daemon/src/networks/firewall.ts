@@ -50,6 +50,19 @@ export interface EgressRefusal {
   readonly packets: number;
 }
 
+/** How much one source was refused beside what is listed: a policy lists the first thousand destinations or so of an hour. */
+export interface UnlistedRefusals {
+  readonly bridgeName: string;
+  readonly source: string;
+  readonly packets: number;
+}
+
+export interface EgressRefusals {
+  /** The newest first. */
+  readonly listed: readonly EgressRefusal[];
+  readonly unlisted: readonly UnlistedRefusals[];
+}
+
 /**
  * One nftables table of the daemon's own. Every change is one transaction: all of it holds, or an error and none of it.
  * Changes that are asked for at the same time share a transaction. What was asked for is kept in memory and laid down again
@@ -83,8 +96,8 @@ export interface Firewall {
   redirectNames(networkId: string, address: string, port: number): Promise<void>;
 
   egressCounters(networkId: string): Promise<EgressRuleCounter[]>;
-  /** The newest refusals, at most a few thousand. */
-  egressRefusals(): Promise<EgressRefusal[]>;
+  /** The refusals of the last hour. One network's never hide another's. */
+  egressRefusals(): Promise<EgressRefusals>;
   /** How many packets were refused since the table was last laid down. Costs nothing while there is no policy. */
   refusedPackets(): Promise<number>;
 

@@ -81,16 +81,16 @@ async function egressReport(
     const endpoint = store.endpointByAddress(id, source.includes(':') ? 6 : 4, source);
     return (endpoint === undefined ? undefined : containerName(endpoint.containerId)) ?? source;
   };
-  const refusedPackets = refusals
-    .filter((refusal) => refusal.bridgeName === bridgeName)
-    .map(({ source, destination, protocol, port, packets }) => ({
-      Container: container(source),
-      Destination: destination,
-      Protocol: protocol,
-      Port: port,
-      Packets: packets,
-    }));
-  const refusedNames = names.refusedNames(id).map(({ containerId, name, queries }) => ({
+  const isOurs = (refusal: { readonly bridgeName: string }) => refusal.bridgeName === bridgeName;
+  const refusedPackets = refusals.listed.filter(isOurs).map(({ source, destination, protocol, port, packets }) => ({
+    Container: container(source),
+    Destination: destination,
+    Protocol: protocol,
+    Port: port,
+    Packets: packets,
+  }));
+  const refusedNames = names.refusedNames(id);
+  const listedNames = refusedNames.listed.map(({ containerId, name, queries }) => ({
     Container: containerName(containerId) ?? containerId,
     Destination: name,
     Protocol: 'dns',
@@ -100,6 +100,15 @@ async function egressReport(
   return {
     Default: egress.default,
     Allow: counters.map(({ rule, packets }) => ({ Rule: rule, Packets: packets })),
-    Refused: [...refusedPackets, ...refusedNames],
+    Refused: [...refusedPackets, ...listedNames],
+    Unlisted: [
+      ...refusals.unlisted
+        .filter(isOurs)
+        .map(({ source, packets }) => ({ Container: container(source), Packets: packets })),
+      ...refusedNames.unlisted.map(({ containerId, queries }) => ({
+        Container: containerName(containerId) ?? containerId,
+        Packets: queries,
+      })),
+    ],
   };
 }

@@ -3,6 +3,7 @@ import { isIPv4 } from 'node:net';
 import { parseEgressRules } from '../egress-rule.ts';
 import type { ContainerEgress, ContainerRules, PortTranslation } from '../firewall.ts';
 import { egressChain, egressSets } from './egress-part.ts';
+import { refusalRules, refusalSets } from './refusal-part.ts';
 import type { TableElement, TablePart } from './table-part.ts';
 
 export function containerPart(containerId: string, { ports, egress }: ContainerRules): TablePart {
@@ -11,10 +12,10 @@ export function containerPart(containerId: string, { ports, egress }: ContainerR
   const rules = parseEgressRules(egress.allow);
   const chain = egressChain(containerId);
   return {
-    sets: egressSets(containerId, rules),
+    sets: new Map([...egressSets(containerId, rules), ...refusalSets(containerId)]),
     chains: new Map([
       // What the container's own list does not have may be on its network's, which ends in a refusal.
-      [chain.name, [...chain.rules(rules), 'iifname vmap @egress_networks', 'goto egress_refuse']],
+      [chain.name, [...chain.rules(rules), 'iifname vmap @egress_networks', ...refusalRules(containerId)]],
     ]),
     elements: [...elements, ...sourceElements(egress, chain.name)],
   };

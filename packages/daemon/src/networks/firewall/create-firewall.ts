@@ -12,7 +12,8 @@ import { createLaidTable, type LaidTable } from './laid-table.ts';
 import { createLearntAddresses, learnCommands, type OwnedRules } from './learnt-addresses.ts';
 import { createNeighbours, type Neighbours } from './neighbours.ts';
 import { namesPart, networkPart } from './network-part.ts';
-import { readLearnt, readPackets, readRefusals, readRuleCounters } from './read-egress.ts';
+import { readLearnt, readPackets, readRefusals, readRuleCounters, readUnlisted } from './read-egress.ts';
+import { isRefusalSet } from './refusal-part.ts';
 import { createRuleSetGeneration, type RuleSetGeneration } from './rule-set-generation.ts';
 import { REFUSE_CHAIN, tableFrame } from './table-frame.ts';
 import type { TablePart } from './table-part.ts';
@@ -177,10 +178,14 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       return readRuleCounters(chain, network.egress.allow);
     },
     async egressRefusals() {
-      const { nft } = open();
-      const names = [4, 6].flatMap((family) => [`refused${family}`, `refused_other${family}`]);
-      const sets = await Promise.all(names.map((name) => nft.read(`list set inet ${table} ${name}`)));
-      return readRefusals(sets.flat());
+      const { nft, laid } = open();
+      const read = async (names: readonly string[]) => {
+        // A policy may go meanwhile, and its sets with it.
+        const sets = names.map((name) => nft.read(`list set inet ${table} ${name}`).catch(nothingThere));
+        return (await Promise.all(sets)).flat();
+      };
+      const own = [...laid.parts.values()].flatMap(({ sets }) => [...sets.keys()].filter(isRefusalSet));
+      return { listed: readRefusals(await read(own)), unlisted: readUnlisted(await read(['unlisted4', 'unlisted6'])) };
     },
 
     async refusedPackets() {
@@ -202,10 +207,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       ]);
       // Containers go on using the addresses that they were told by the last daemon.
       const sets = new Set([...parts.values()].flatMap((part) => [...part.sets.keys()]));
-      const listed = await nft.read(`list table inet ${table}`).catch((error: unknown) => {
-        if (error instanceof NftablesError) return [];
-        throw error;
-      });
+      const listed = await nft.read(`list table inet ${table}`).catch(nothingThere);
       learnt.remember(readLearnt(listed, performance.now()).filter(({ set }) => sets.has(set)));
       await laid.lay(parts, learnAll);
       for (const known of [networks, namePorts, containers, asked, rulesByOwner]) known.clear();
@@ -261,6 +263,11 @@ function taken(containerId: string, cause: unknown): TsdError {
     `container ${containerId.slice(0, 12)}: a host port or an address of it is another container's in the packet filter`,
     { cause },
   );
+}
+
+function nothingThere(error: unknown): [] {
+  if (error instanceof NftablesError) return [];
+  throw error;
 }
 
 function policyOf({ egress }: NetworkRecord): readonly string[] | null {

@@ -4,6 +4,7 @@ import { parseEgressRules } from '../egress-rule.ts';
 import type { NetworkRecord } from '../network.ts';
 import { NETWORK_OPTION, networkFlag } from '../network-options.ts';
 import { egressChain, egressSets } from './egress-part.ts';
+import { refusalRules, refusalSets } from './refusal-part.ts';
 import type { TableElement, TablePart } from './table-part.ts';
 
 export function networkPart(network: NetworkRecord): TablePart {
@@ -28,8 +29,8 @@ export function networkPart(network: NetworkRecord): TablePart {
   const chain = egressChain(network.id);
   elements.push({ set: 'egress_networks', element: `${bridge} : goto ${chain.name}` });
   return {
-    sets: egressSets(network.id, rules),
-    chains: new Map([[chain.name, [...chain.rules(rules), 'goto egress_refuse']]]),
+    sets: new Map([...egressSets(network.id, rules), ...refusalSets(network.id)]),
+    chains: new Map([[chain.name, [...chain.rules(rules), ...refusalRules(network.id)]]]),
     elements,
   };
 }

@@ -1,5 +1,5 @@
 /** Counters and refusals of egress policies, from libnftables' JSON: libnftables-json(5). Pure. */
-import type { EgressRefusal, EgressRuleCounter } from '../firewall.ts';
+import type { EgressRefusal, EgressRuleCounter, UnlistedRefusals } from '../firewall.ts';
 import type { LearntAddress } from './learnt-addresses.ts';
 
 type NftObject = Readonly<Record<string, unknown>>;
@@ -45,9 +45,9 @@ export function readPackets(chain: readonly NftObject[]): number {
   throw new Error('the chain has no counter');
 }
 
-/** The newest first. */
+/** What policies' own sets of destinations hold, the newest first. */
 export function readRefusals(sets: readonly NftObject[]): EgressRefusal[] {
-  return elementsOf(sets, (name) => name.startsWith('refused'))
+  return elementsOf(sets)
     .sort((a, b) => (b.elem.expires ?? 0) - (a.elem.expires ?? 0))
     .map(({ elem }) => {
       const { concat } = elem.val as { concat: readonly (string | number)[] };
@@ -63,6 +63,14 @@ export function readRefusals(sets: readonly NftObject[]): EgressRefusal[] {
     });
 }
 
+/** What the sets of sources hold. */
+export function readUnlisted(sets: readonly NftObject[]): UnlistedRefusals[] {
+  return elementsOf(sets).map(({ elem }) => {
+    const { concat } = elem.val as { concat: readonly string[] };
+    return { bridgeName: String(concat[0]), source: String(concat[1]), packets: elem.counter?.packets ?? 0 };
+  });
+}
+
 /** The addresses that the policies' sets hold. */
 export function readLearnt(table: readonly NftObject[], nowMs: number): LearntAddress[] {
   return listedSets(table)
@@ -76,8 +84,8 @@ export function readLearnt(table: readonly NftObject[], nowMs: number): LearntAd
     );
 }
 
-function elementsOf(objects: readonly NftObject[], isWanted: (name: string) => boolean): ListedElement[] {
-  return listedSets(objects).flatMap(({ name, elem }) => (isWanted(name) ? [...(elem ?? [])] : []));
+function elementsOf(objects: readonly NftObject[]): ListedElement[] {
+  return listedSets(objects).flatMap(({ elem }) => elem ?? []);
 }
 
 function listedSets(objects: readonly NftObject[]): ListedSet[] {

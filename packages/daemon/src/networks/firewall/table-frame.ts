@@ -23,8 +23,8 @@ export interface TableFrame {
 /** How long the host's INPUT chains are not asked again about a client of a published port. */
 const ADMISSION_SECONDS = 60;
 const MAX_ADMISSIONS = 65_536;
-const REFUSAL_HOURS = 1;
-const MAX_REFUSALS = 2048;
+/** More than there can be containers. */
+const MAX_SOURCES = 65_536;
 /** Between the tracking of connections (-200) and the translation of addresses (-100): destinations are still what containers meant. */
 const EGRESS_PRIORITY = -150;
 /** `dstnat`, a name that nft knows at the hook prerouting only. */
@@ -58,6 +58,10 @@ export function layFrame(table: string, { sets, chains }: TableFrame): string {
 
 /** Where everything comes to that an egress policy refuses. */
 export const REFUSE_CHAIN = 'egress_refuse';
+/** Where comes to first what the policy's own sets have no place for. */
+export const REFUSE_UNLISTED_CHAIN = 'egress_refuse_unlisted';
+/** How long a set that counts refusals keeps what is not refused again. */
+export const REFUSED_ELEMENT = 'flags dynamic,timeout; timeout 1h; counter;';
 
 type NamedSet = [name: string, set: { kind: 'set' | 'map'; body: string }];
 type NamedChain = [name: string, chain: FrameChain];
@@ -82,7 +86,6 @@ function plainSets(): NamedSet[] {
 function familySets(family: 4 | 6, { publishThroughInput }: FrameOptions): NamedSet[] {
   const address = `ipv${family}_addr`;
   const dynamic = (size: number, timeout: string) => `flags dynamic,timeout; size ${size}; timeout ${timeout};`;
-  const refused = `${dynamic(MAX_REFUSALS, `${REFUSAL_HOURS}h`)} counter;`;
   return [
     // The networks' subnets, with their bridges; and those whose addresses nobody outside may see.
     set(`subnets${family}`, `type ifname . ${address}; flags interval;`),
@@ -93,8 +96,8 @@ function familySets(family: 4 | 6, { publishThroughInput }: FrameOptions): Named
     // Bridges with the addresses whose port 53 containers ask: the name server's port there.
     map(`names${family}`, `type ifname . ${address} : inet_service;`),
     map(`egress_containers${family}`, `type ifname . ${address} : verdict;`),
-    set(`refused${family}`, `type ifname . ${address} . ${address} . inet_proto . inet_service; ${refused}`),
-    set(`refused_other${family}`, `type ifname . ${address} . ${address} . inet_proto; ${refused}`),
+    // Who was refused more than its policy's sets have a place for.
+    set(`unlisted${family}`, `type ifname . ${address}; size ${MAX_SOURCES}; ${REFUSED_ELEMENT}`),
     ...(publishThroughInput
       ? [
           set(
@@ -194,8 +197,6 @@ function forwarding(): NamedChain[] {
 }
 
 function egress(): NamedChain[] {
-  const withPorts = 'meta l4proto { tcp, udp, sctp }';
-  const withoutPorts = 'meta l4proto != { tcp, udp, sctp }';
   return [
     // What no policy is asked about: the network itself, its name server, and what makes IPv6 work.
     chain('egress_exempt', [
@@ -208,14 +209,11 @@ function egress(): NamedChain[] {
       'iifname . ip daddr @subnets4 accept',
       'iifname . ip6 daddr @subnets6 accept',
     ]),
-    chain(REFUSE_CHAIN, [
-      'counter',
-      `${withPorts} update @refused4 { iifname . ip saddr . ip daddr . meta l4proto . th dport }`,
-      `${withPorts} update @refused6 { iifname . ip6 saddr . ip6 daddr . meta l4proto . th dport }`,
-      `${withoutPorts} update @refused_other4 { iifname . ip saddr . ip daddr . meta l4proto }`,
-      `${withoutPorts} update @refused_other6 { iifname . ip6 saddr . ip6 daddr . meta l4proto }`,
-      'meta l4proto tcp reject with tcp reset',
-      'reject with icmpx admin-prohibited',
+    chain(REFUSE_CHAIN, ['counter', 'meta l4proto tcp reject with tcp reset', 'reject with icmpx admin-prohibited']),
+    chain(REFUSE_UNLISTED_CHAIN, [
+      'update @unlisted4 { iifname . ip saddr }',
+      'update @unlisted6 { iifname . ip6 saddr }',
+      `goto ${REFUSE_CHAIN}`,
     ]),
     chain('egress_check', [
       'iifname . ip saddr vmap @egress_containers4',

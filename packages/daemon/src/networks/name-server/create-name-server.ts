@@ -26,7 +26,7 @@ export function createNameServer(deps: NameServerDeps): NameServer {
   const forwarder = createForwarder({ cache, port: serverPort, now });
   const rateLimit = createRateLimit({ ...QUERIES, now });
   const warnings = createRateLimit({ ...WARNINGS, now });
-  const refused = createRefusedNames();
+  const refused = createRefusedNames(now);
   const pending = new Map<string, number>();
   /** By network, then by address. */
   const listening = new Map<string, Map<string, Promise<DnsSockets>>>();
@@ -72,6 +72,7 @@ export function createNameServer(deps: NameServerDeps): NameServer {
   const stop = async (networkId: string): Promise<void> => {
     const sockets = [...(listening.get(networkId)?.values() ?? [])];
     listening.delete(networkId);
+    refused.forget(networkId);
     for (const opened of await Promise.allSettled(sockets))
       if (opened.status === 'fulfilled') await opened.value.close();
   };

@@ -19,8 +19,8 @@ export interface NameServer {
   listen(networkId: string, address: string): Promise<{ readonly port: number }>;
   /** Ends the service of all of the network's addresses. Does nothing where there is none. */
   stop(networkId: string): Promise<void>;
-  /** The newest names that egress policies kept from the network's containers. */
-  refusedNames(networkId: string): readonly RefusedName[];
+  /** The names that egress policies kept from the network's containers in the last hour. */
+  refusedNames(networkId: string): RefusedNamesReport;
   /** Ends everything; queries under way get no answer. */
   close(): Promise<void>;
 }
@@ -29,6 +29,12 @@ export interface RefusedName {
   readonly containerId: string;
   readonly name: string;
   readonly queries: number;
+}
+
+export interface RefusedNamesReport {
+  readonly listed: readonly RefusedName[];
+  /** What was beyond the names that are kept of each container. */
+  readonly unlisted: readonly Omit<RefusedName, 'name'>[];
 }
 
 export interface NameServerDeps {
