@@ -487,6 +487,29 @@ t.test('a flood of one container', async (t) => {
   t.ok(process.memoryUsage().rss - before < 100 * 1024 * 1024);
 });
 
+t.test('a flood of many containers leaves the others their share', async (t) => {
+  const { web, upstream, directory } = await setUp(t, ({ questions }) => {
+    const name = questions?.[0]?.name ?? '';
+    return name.startsWith('slow') ? null : { answers: [addressRecord(name, '192.0.2.1')] };
+  });
+  const floods = Array.from({ length: 16 }, (_, index) => ({ index, source: `127.0.1.${100 + index}` }));
+  for (const { index, source } of floods)
+    directory.put(endpoint(String(index).padStart(64, '0'), `flood${index}`, source));
+  for (const { index, source } of floods) {
+    const socket = createSocket('udp4');
+    t.teardown(() => socket.close());
+    socket.bind(0, source);
+    await once(socket, 'listening');
+    for (let count = 0; count < 64; count++)
+      socket.send(encode(query(`slow${index}x${count}.example.org`)), web.port, GATEWAY);
+    // What was sent has been taken in when this is answered.
+    t.same(dataOf(await ask(web, query('db'))), ['127.0.1.3']);
+  }
+  const begun = new Set(upstream.queries.map(({ query: { questions } }) => questions?.[0]?.name)).size;
+  t.ok(begun > 300, `${begun} were passed on`);
+  t.same(dataOf(await ask(web, query('quick.example.org'))), ['192.0.2.1'], 'one that asked for nothing yet');
+});
+
 t.test('connections', async (t) => {
   const { web } = await setUp(t);
   const sockets = Array.from({ length: 20 }, () =>

@@ -43,7 +43,7 @@ export async function answerQuery(
   }
   const own = scope.endpoints.flatMap(({ dnsServers }) => dnsServers).filter((server) => isIP(server) !== 0);
   const servers = own.length > 0 ? [...new Set(own)] : deps.hostServers();
-  const answer = await deps.forwarder.resolve(query, servers);
+  const answer = await deps.forwarder.resolve(scope.containerId, query, servers);
   if (answer === null) return errorReply(query, RCODE.serverFailure);
   if (query.type === TYPE.a || query.type === TYPE.aaaa) {
     const limited = outward.filter(({ egress }) => egress !== null);

@@ -8,9 +8,10 @@ export interface Forwarder {
   /**
    * What the servers say, or what one of them said lately.
    *
+   * @param asker the container, which has a fair share of what can be on its way
    * @returns null where none of them can be reached, or too many queries are on their way
    */
-  resolve(query: DnsQuery, servers: readonly string[]): Promise<ForwardedAnswer | null>;
+  resolve(asker: string, query: DnsQuery, servers: readonly string[]): Promise<ForwardedAnswer | null>;
   /** Gives all queries up that are on their way. */
   close(): void;
 }
@@ -39,9 +40,15 @@ const AVOID_MS = 30_000;
 const MAX_SERVERS = 3;
 /** Each has a socket. */
 const MAX_EXCHANGES = 512;
+/**
+ * Nobody has more exchanges than this part of those that are left: eight who ask for all they can get have 42 each and leave
+ * 176, a hundred have 4 or 5 and leave some still. (Dynamic thresholds, as switches share their buffers.)
+ */
+const SHARE_OF_FREE = 1 / 4;
 
 export function createForwarder({ cache, port, now }: ForwarderOptions): Forwarder {
   const exchanges = new Map<string, Promise<Buffer | null>>();
+  const exchangesOf = new Map<string, number>();
   /** Until when a server is avoided. */
   const avoided = new Map<string, number>();
   const closing = new AbortController();
@@ -69,20 +76,28 @@ export function createForwarder({ cache, port, now }: ForwarderOptions): Forward
     return failure;
   };
 
+  const begin = (asker: string, key: string, query: DnsQuery, servers: readonly string[]) => {
+    const own = exchangesOf.get(asker) ?? 0;
+    if (own >= (MAX_EXCHANGES - exchanges.size) * SHARE_OF_FREE) return null;
+    exchangesOf.set(asker, own + 1);
+    const exchange = ask(query, servers).finally(() => {
+      exchanges.delete(key);
+      const left = (exchangesOf.get(asker) ?? 1) - 1;
+      if (left === 0) exchangesOf.delete(asker);
+      else exchangesOf.set(asker, left);
+    });
+    exchanges.set(key, exchange);
+    return exchange;
+  };
+
   return {
-    async resolve(query, servers) {
+    async resolve(asker, query, servers) {
       // What the servers make of a query depends on more than the question.
       const key = `${servers.join(' ')} ${query.flags} ${query.edns?.dnssecOk === true} ${questionKey(query.question)}`;
       const cached = cache.get(key);
       if (cached !== null) return cached;
       // The same query is asked once at a time, whoever asks: a guessed answer has one try.
-      let exchange = exchanges.get(key);
-      if (exchange === undefined) {
-        if (exchanges.size >= MAX_EXCHANGES) return null;
-        exchange = ask(query, servers).finally(() => exchanges.delete(key));
-        exchanges.set(key, exchange);
-      }
-      const response = await exchange;
+      const response = await (exchanges.get(key) ?? begin(asker, key, query, servers));
       if (response === null) return null;
       cache.put(key, response);
       return { response, ageSeconds: 0 };
