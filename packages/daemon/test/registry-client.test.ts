@@ -48,7 +48,7 @@ async function setUp(
   });
   t.teardown(() => client.close());
   const { digest, bytes, mediaType } = registry.addBlob(content);
-  const repository = client.repository({ domain: registry.host, path: 'team/app' }, credentials);
+  const repository = client.repository({ domain: registry.host, path: 'team/app' }, credentials, 'push');
   return { registry, client, repository, blob: { digest, sizeBytes: bytes.length, mediaType } };
 }
 
@@ -442,7 +442,7 @@ t.test('tokens', async (t) => {
         .end();
   });
   const reference = { domain: registry.host, path: 'team/app' };
-  const named = client.repository(reference, { username: 'ann', password: 'se:cret' });
+  const named = client.repository(reference, { username: 'ann', password: 'se:cret' }, 'pull');
   await Promise.all([named.getManifest('latest', never), named.getManifest('latest', never)]);
   await named.listTags(never);
   t.ok(tokens.length <= 2, 'parallel requests share a token');
@@ -460,12 +460,13 @@ t.test('tokens', async (t) => {
   await named.getManifest('latest', never);
   t.equal(valid, `token-${tokens.length}`, 'a token that is refused is fetched again');
 
-  await named.uploadBlob(source(Buffer.from('x')), { signal: never });
+  const pushed = client.repository(reference, { username: 'ann', password: 'se:cret' }, 'push');
+  await pushed.uploadBlob(source(Buffer.from('x')), { signal: never });
   t.match(tokens.at(-1)?.url, /scope=repository%3Ateam%2Fapp%3Apull%2Cpush/);
-  await named.mountBlob(digestOf(content), 'from/there', never);
+  await pushed.mountBlob(digestOf(content), 'from/there', never);
   t.match(tokens.at(-1)?.url, /scope=repository%3Afrom%2Fthere%3Apull/);
 
-  await client.repository(reference, { identityToken: 'long-lived' }).getManifest('latest', never);
+  await client.repository(reference, { identityToken: 'long-lived' }, 'pull').getManifest('latest', never);
   t.match(tokens.at(-1), {
     method: 'POST',
     authorization: undefined,
@@ -474,10 +475,10 @@ t.test('tokens', async (t) => {
 
   valid = 'given';
   const count = tokens.length;
-  await client.repository(reference, { registryToken: 'given' }).getManifest('latest', never);
+  await client.repository(reference, { registryToken: 'given' }, 'pull').getManifest('latest', never);
   t.equal(tokens.length, count, 'a registry token is sent as it is');
   valid = 'other';
-  await t.rejects(client.repository(reference, { registryToken: 'given' }).getManifest('latest', never), {
+  await t.rejects(client.repository(reference, { registryToken: 'given' }, 'pull').getManifest('latest', never), {
     code: 'unauthorized',
   });
 
@@ -489,6 +490,38 @@ t.test('tokens', async (t) => {
   t.match(tokens.at(-1)?.url, /offline_token=true/);
 });
 
+t.test('a push asks for the right to push from its first request on', async (t) => {
+  const { registry, client } = await setUp(t);
+  const scopes: string[] = [];
+  let exists = false;
+  registry.misbehave((request, response, honest) => {
+    const url = new URL(request.url ?? '', 'http://x');
+    if (url.pathname === '/token') {
+      // As Quay does: the repository comes into being with the first token to push to it; before, nobody may know of it.
+      const scope = url.searchParams.get('scope') ?? '';
+      scopes.push(scope);
+      exists ||= scope.endsWith(':pull,push');
+      return void response.end(JSON.stringify({ token: Buffer.from(scope).toString('base64url'), expires_in: 300 }));
+    }
+    const [, token = ''] = /^Bearer (.*)$/.exec(request.headers.authorization ?? '') ?? [];
+    const granted = Buffer.from(token, 'base64url').toString();
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    if (exists && (granted.endsWith('push') || (isRead && granted.endsWith('pull')))) return honest();
+    const challenge = `Bearer realm="http://${registry.host}/token",service="x"`;
+    response.writeHead(401, { 'www-authenticate': challenge }).end();
+  });
+  const image = registry.publish('elsewhere', [Buffer.alloc(512)]);
+  const repository = client.repository({ domain: registry.host, path: 'team/app' }, null, 'push');
+  const bytes = Buffer.from('new');
+  t.equal(await repository.hasBlob(digestOf(bytes), never), false);
+  await repository.uploadBlob(source(bytes), { signal: never });
+  await repository.putManifest('v1', image.manifest, never);
+  t.strictSame(scopes, ['repository:team/app:pull,push'], 'one token is enough');
+  scopes.length = 0;
+  await client.repository({ domain: registry.host, path: 'team/app' }, null, 'pull').getManifest('v1', never);
+  t.strictSame(scopes, ['repository:team/app:pull'], 'a pull asks for no more than it needs');
+});
+
 t.test('passwords', async (t) => {
   const { registry, client } = await setUp(t);
   registry.publish('team/app', [Buffer.alloc(512)]);
@@ -498,10 +531,10 @@ t.test('passwords', async (t) => {
     else response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end();
   });
   const reference = { domain: registry.host, path: 'team/app' };
-  await client.repository(reference, { username: 'ann', password: 'pass' }).getManifest('latest', never);
-  const wrong = client.repository(reference, { username: 'ann', password: 'wr0ng' });
+  await client.repository(reference, { username: 'ann', password: 'pass' }, 'pull').getManifest('latest', never);
+  const wrong = client.repository(reference, { username: 'ann', password: 'wr0ng' }, 'pull');
   await t.rejects(wrong.getManifest('latest', never), { code: 'unauthorized', message: /^(?!.*wr0ng)/ });
-  await t.rejects(client.repository(reference, null).getManifest('latest', never), {
+  await t.rejects(client.repository(reference, null, 'pull').getManifest('latest', never), {
     code: 'unauthorized',
     message: 'no basic auth credentials',
   });
@@ -564,10 +597,10 @@ t.test('nor do they follow redirects of the token server', async (t) => {
     else response.writeHead(401, { 'www-authenticate': `Bearer realm="http://${registry.host}/token"` }).end();
   });
   const reference = { domain: registry.host, path: 'team/app' };
-  await client.repository(reference, { username: 'ann', password: 'pass' }).getManifest('latest', never);
+  await client.repository(reference, { username: 'ann', password: 'pass' }, 'pull').getManifest('latest', never);
   t.equal(received.length, 1);
   t.notOk(received[0]?.authorization);
-  const withToken = client.repository(reference, { identityToken: 'long-lived' });
+  const withToken = client.repository(reference, { identityToken: 'long-lived' }, 'pull');
   await t.rejects(withToken.getManifest('latest', never), { code: 'bad_parameter' }, 'a POST is not redirected');
   t.equal(received.length, 1);
 });
@@ -590,6 +623,7 @@ t.test('mirrors of the hub', async (t) => {
   const repository = client.repository(
     { domain: 'docker.io', path: 'library/alpine' },
     { username: 'ann', password: 'pass' },
+    'pull',
   );
   t.equal(
     (await repository.getManifest('latest', never)).digest,

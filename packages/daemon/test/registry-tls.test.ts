@@ -132,7 +132,7 @@ function repository(t: Test, domain: string, settings: Partial<RegistryClientSet
     ...settings,
   });
   t.teardown(() => client.close());
-  return client.repository({ domain, path: 'app' }, null);
+  return client.repository({ domain, path: 'app' }, null, 'pull');
 }
 
 t.test('loopback: either scheme, and any certificate unless an authority is given', async (t) => {

@@ -14,7 +14,7 @@ export async function describeRemoteImage(
   credentials: RegistryCredentials | null,
   signal: AbortSignal,
 ): Promise<DistributionInspect> {
-  const remote = (await registry()).repository(reference, credentials);
+  const remote = (await registry()).repository(reference, credentials, 'pull');
   const top = await remote.getManifest(reference.digest ?? reference.tag ?? 'latest', signal);
   const parsed = parseManifest(top, familiarString(reference));
   const platforms: Platform[] =

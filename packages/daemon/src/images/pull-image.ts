@@ -55,7 +55,7 @@ export async function pullImage(
   report: PullReport,
   signal: AbortSignal,
 ): Promise<void> {
-  const remote = (await deps.registry()).repository(reference, credentials);
+  const remote = (await deps.registry()).repository(reference, credentials, 'pull');
   const isOne = reference.tag !== undefined || reference.digest !== undefined;
   const references = isOne ? [reference] : (await remote.listTags(signal)).map((tag) => ({ ...reference, tag }));
   let isNew = false;

@@ -89,7 +89,7 @@ export function remoteSources<T>(
     const reference = parseReference(name);
     return {
       name: familiarName(reference),
-      get: async () => get((await registry()).repository(reference, null)),
+      get: async () => get((await registry()).repository(reference, null, 'pull')),
     };
   });
 }

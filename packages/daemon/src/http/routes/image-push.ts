@@ -45,8 +45,9 @@ export async function imagePushRoutes(app: FastifyInstance, deps: ImagePushDeps)
         const registry = await deps.registry();
         const repositoryOf = (name: string): RemoteRepository => {
           const { domain, path } = parseReference(name);
+          const access = name === repositoryName(reference) ? 'push' : 'pull';
           // They are for this registry alone.
-          return registry.repository({ domain, path }, domain === reference.domain ? credentials : null);
+          return registry.repository({ domain, path }, domain === reference.domain ? credentials : null, access);
         };
         await pushImage(deps, { reference, repositoryOf }, pushMessages(emit), signal);
       });

@@ -15,7 +15,7 @@ import { downloadBlob } from './download-blob.ts';
 import { listTags } from './list-tags.ts';
 import { type EndpointSession, resolveLocation } from './registry-endpoint.ts';
 import { RegistryError } from './registry-error.ts';
-import type { BlobDescriptor, RemoteManifest, RemoteRepository } from './remote-repository.ts';
+import type { BlobDescriptor, RemoteManifest, RemoteRepository, RepositoryAccess } from './remote-repository.ts';
 import { responseError } from './response-error.ts';
 import { uploadBlob } from './upload-blob.ts';
 
@@ -31,14 +31,16 @@ const ACCEPTED_MANIFESTS = [
 /** @param sessions the registry's own and those of its mirrors */
 export function createHttpRepository(
   reference: Pick<ImageReference, 'domain' | 'path'>,
+  access: RepositoryAccess,
   sessions: { readonly registry: EndpointSession; readonly mirrors: readonly EndpointSession[] },
 ): RemoteRepository {
   const { domain, path } = reference;
   const { registry } = sessions;
   /** Mirrors that answer. */
   const mirrors = new Set(sessions.mirrors);
-  const pullScopes = [`repository:${path}:pull`];
-  const pushScopes = [`repository:${path}:pull,push`];
+  // For every request of a push, as in Docker: some registries create a repository when they hand out a token to push to it,
+  // and know nothing of it before.
+  const scopes = [`repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`];
   /** Uploads that the registry began where it would not mount, by digest. */
   const begun = new Map<string, URL>();
 
@@ -78,7 +80,7 @@ export function createHttpRepository(
     const response = await session.request({
       method: 'GET',
       target: `${path}/manifests/${tagOrDigest}`,
-      scopes: pullScopes,
+      scopes,
       headers: { accept: ACCEPTED_MANIFESTS },
       signal,
     });
@@ -114,7 +116,7 @@ export function createHttpRepository(
           const response = await session.request({
             method: 'HEAD',
             target: `${path}/manifests/${tagOrDigest}`,
-            scopes: pullScopes,
+            scopes,
             headers: { accept: ACCEPTED_MANIFESTS },
             signal,
           });
@@ -132,7 +134,7 @@ export function createHttpRepository(
       downloadBlob([...mirrors, registry], blob, {
         ...options,
         path: `${path}/blobs/${blob.digest}`,
-        scopes: pullScopes,
+        scopes,
       }),
 
     async readBlob(blob, { signal, maxBytes }) {
@@ -148,13 +150,13 @@ export function createHttpRepository(
     },
 
     listTags: (signal) =>
-      withManifestTexts('', () => fromAny(signal, (session) => listTags(session, path, pullScopes, signal))),
+      withManifestTexts('', () => fromAny(signal, (session) => listTags(session, path, scopes, signal))),
 
     async hasBlob(digest, signal) {
       const response = await registry.request({
         method: 'HEAD',
         target: `${path}/blobs/${digest}`,
-        scopes: pullScopes,
+        scopes,
         signal,
       });
       await discardBody(response);
@@ -168,7 +170,7 @@ export function createHttpRepository(
         response = await registry.request({
           method: 'POST',
           target: `${path}/blobs/uploads/?${query}`,
-          scopes: [...pushScopes, `repository:${fromPath}:pull`],
+          scopes: [...scopes, `repository:${fromPath}:pull`],
           headers: { 'content-length': '0' },
           signal,
         });
@@ -185,14 +187,14 @@ export function createHttpRepository(
     async uploadBlob(blob, options) {
       const location = begun.get(blob.digest);
       begun.delete(blob.digest);
-      await uploadBlob(registry, blob, { ...options, blobsPath: `${path}/blobs`, scopes: pushScopes, location });
+      await uploadBlob(registry, blob, { ...options, blobsPath: `${path}/blobs`, scopes, location });
     },
 
     async putManifest(tagOrDigest, manifest, signal) {
       const response = await registry.request({
         method: 'PUT',
         target: `${path}/manifests/${tagOrDigest}`,
-        scopes: pushScopes,
+        scopes,
         headers: { 'content-type': manifest.mediaType, 'content-length': String(manifest.bytes.length) },
         body: () => manifest.bytes,
         signal,

@@ -57,8 +57,8 @@ export function createRegistryClient(settings: RegistryClientSettings): Registry
   };
 
   return {
-    repository(reference, credentials) {
-      return createHttpRepository(reference, {
+    repository(reference, credentials, access) {
+      return createHttpRepository(reference, access, {
         registry: registryOf(reference.domain).session(credentials),
         // Nobody's credentials for the hub are a mirror's business.
         mirrors: reference.domain === DOCKER_HUB_DOMAIN ? mirrors.map((mirror) => mirror.session(null)) : [],

@@ -68,11 +68,15 @@ export interface RemoteRepository {
   ): Promise<string>;
 }
 
+/** What a repository is opened for: the rights that are asked for with every request. */
+export type RepositoryAccess = 'pull' | 'push';
+
 export interface RegistryClient {
   /** The repository of a canonical reference; nothing is sent yet. */
   repository(
     reference: { readonly domain: string; readonly path: string },
     credentials: RegistryCredentials | null,
+    access: RepositoryAccess,
   ): RemoteRepository;
   /** `POST /auth`: checks credentials. Returns what Docker's client stores: an identity token, or ''. */
   checkCredentials(serverAddress: string, credentials: RegistryCredentials, signal: AbortSignal): Promise<string>;
