@@ -416,6 +416,45 @@ t.test('an upload goes on where the connection broke', async (t) => {
   });
 });
 
+t.test('an upload that stands still', async (t) => {
+  const { registry, repository } = await setUp(t);
+  const patches = (): number => registry.requests.filter((line) => line.startsWith('PATCH')).length;
+  // More than the kernel holds for a reader that does not read.
+  const bytes = Buffer.alloc(32 * MIB, 'x');
+  registry.misbehave((request, _response, honest) => (request.method === 'PATCH' ? request.pause() : honest()));
+  await t.rejects(repository.uploadBlob(source(bytes), { signal: never }), {
+    code: 'unavailable',
+    message: /^Patch ".*": the registry stopped taking what is sent$/,
+  });
+  t.equal(patches(), 3, 'is tried again, a few times');
+
+  const abort = new AbortController();
+  const reason = new Error('the client is gone');
+  registry.misbehave((request, _response, honest) => {
+    if (request.method !== 'PATCH') return honest();
+    request.pause();
+    abort.abort(reason);
+  });
+  await t.rejects(repository.uploadBlob(source(bytes), { signal: abort.signal }), reason);
+
+  const before = patches();
+  registry.misbehave((request, _response, honest) => (request.method === 'PATCH' ? request.resume() : honest()));
+  const small = source(randomBytes(1000));
+  await t.rejects(repository.uploadBlob(small, { signal: never }), {
+    code: 'unavailable',
+    message: /took it all and does not answer/,
+  });
+  t.equal(patches(), before + 1, 'but not after it was given all the time that it may need');
+
+  registry.misbehave((request, response, honest) => {
+    if (request.method !== 'PATCH') return honest();
+    // Five times what is enough for any other answer.
+    request.on('end', () => setTimeout(() => response.writeHead(202, { location: request.url }).end(), 1000));
+    request.resume();
+  });
+  await t.rejects(repository.uploadBlob(small, { signal: never }), { message: /digest invalid/ }, 'it is waited for');
+});
+
 t.test('tokens', async (t) => {
   const { registry, client } = await setUp(t);
   registry.publish('team/app', [Buffer.alloc(512)]);

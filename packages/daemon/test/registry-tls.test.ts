@@ -2,13 +2,13 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { createServer as createHttpServer, request as httpRequest } from 'node:http';
-import { type AddressInfo, connect, type Server, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer as createNetServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { type HostileRegistry, startHostileRegistry } from '../../../test/support/hostile-registry.ts';
 import { createRegistryClient, type RegistryClientSettings } from '../src/images/registry/registry-client.ts';
-import type { RemoteRepository } from '../src/images/registry/remote-repository.ts';
+import type { RegistryClient, RemoteRepository } from '../src/images/registry/remote-repository.ts';
 
 const never = new AbortController().signal;
 const directory = t.testdir({});
@@ -101,10 +101,13 @@ async function setUp(t: Test, wantsClientCertificate = false): Promise<World> {
     note(request.method ?? '', request.url ?? '', request.headers['proxy-authorization']);
     const { port, pathname, search } = new URL(request.url ?? '');
     const { method, headers } = request;
-    const onward = httpRequest({ host: '127.0.0.1', port, path: pathname + search, method, headers }, (answer) => {
-      response.writeHead(answer.statusCode ?? 500, answer.headers);
-      answer.pipe(response);
-    });
+    const onward = httpRequest(
+      { host: '127.0.0.1', port, path: pathname + search, method, headers, maxHeaderSize: 1 << 20 },
+      (answer) => {
+        response.writeHead(answer.statusCode ?? 500, answer.headers);
+        answer.pipe(response);
+      },
+    );
     onward.on('error', () => response.destroy());
     request.pipe(onward);
   });
@@ -120,7 +123,15 @@ async function setUp(t: Test, wantsClientCertificate = false): Promise<World> {
 }
 
 function repository(t: Test, domain: string, settings: Partial<RegistryClientSettings> = {}): RemoteRepository {
-  const client = createRegistryClient({
+  return client(t, settings).repository({ domain, path: 'app' }, null, 'pull');
+}
+
+function hub(t: Test, settings: Partial<RegistryClientSettings>): RemoteRepository {
+  return client(t, settings).repository({ domain: 'docker.io', path: 'library/alpine' }, null, 'pull');
+}
+
+function client(t: Test, settings: Partial<RegistryClientSettings>): RegistryClient {
+  const created = createRegistryClient({
     registryMirrors: [],
     insecureRegistries: [],
     // Whatever this host trusts is not the question.
@@ -131,8 +142,8 @@ function repository(t: Test, domain: string, settings: Partial<RegistryClientSet
     backOff: { attempts: 1, firstDelayMs: 1, maxDelayMs: 1 },
     ...settings,
   });
-  t.teardown(() => client.close());
-  return client.repository({ domain, path: 'app' }, null, 'pull');
+  t.teardown(() => created.close());
+  return created;
 }
 
 t.test('loopback: either scheme, and any certificate unless an authority is given', async (t) => {
@@ -206,6 +217,58 @@ t.test('other hosts, through a proxy', async (t) => {
     code: 'unavailable',
     message: /^(?!.*p@ss)(?!.*p%40ss)/,
   });
+});
+
+t.test('a proxy that takes the connection and says nothing', async (t) => {
+  const asked: string[] = [];
+  let onRequest = (): void => undefined;
+  const silent = createNetServer((socket) =>
+    socket.on('data', (bytes: Buffer) => {
+      asked.push(bytes.toString().split(' HTTP/')[0] ?? '');
+      onRequest();
+    }),
+  );
+  const port = await listen(t, silent);
+  const env = { HTTPS_PROXY: `127.0.0.1:${port}`, HTTP_PROXY: `127.0.0.1:${port}` };
+  const mirrored = (scheme: string, stallMs: number, signal: AbortSignal): Promise<unknown> => {
+    const settings = { env, registryMirrors: [`${scheme}://mirror.test/`], timeouts: { connectMs: 500, stallMs } };
+    return hub(t, settings).getManifest('latest', signal);
+  };
+  for (const [scheme, request] of [
+    ['https', 'CONNECT mirror.test:443'],
+    ['http', 'GET http://mirror.test/v2/library/alpine/manifests/latest'],
+  ] as const) {
+    asked.length = 0;
+    // The mirror is given up, and so is the hub itself, whose scheme is HTTPS.
+    await t.rejects(mirrored(scheme, 100, never), { code: 'unavailable', message: /registry-1.*does not answer/ });
+    t.equal(asked[0], request);
+
+    const abort = new AbortController();
+    const reason = new Error('the client is gone');
+    onRequest = () => abort.abort(reason);
+    await t.rejects(mirrored(scheme, 3_600_000, abort.signal), reason, `cancelled at once: ${scheme}`);
+    onRequest = () => undefined;
+  }
+});
+
+t.test('limits and patience are the same through a proxy', async (t) => {
+  const { plain, proxyPort } = await setUp(t);
+  const host = `registry.test:${portOf(plain)}`;
+  const settings = {
+    env: { HTTP_PROXY: `127.0.0.1:${proxyPort}`, HTTPS_PROXY: `127.0.0.1:${proxyPort}` },
+    insecureRegistries: [host],
+    timeouts: { connectMs: 2000, stallMs: 200 },
+  };
+  const sendHeaders = (sizeBytes: number): void =>
+    plain.misbehave((_, response) =>
+      response.writeHead(200, { 'x-long': 'x'.repeat(sizeBytes) }).end('{"name":"app","tags":["1"]}'),
+    );
+  sendHeaders(40_000);
+  t.strictSame(await repository(t, host, settings).listTags(never), ['1']);
+  sendHeaders(100_000);
+  await t.rejects(repository(t, host, settings).listTags(never), { message: /headers of the answer are too large/ });
+  plain.misbehave((_, response) => response.writeHead(200, { 'content-length': '100' }).write('{'));
+  await t.rejects(repository(t, host, settings).listTags(never), { message: /stopped sending/ });
 });
 
 t.test('from HTTPS to HTTP: not for redirects, not for tokens', async (t) => {

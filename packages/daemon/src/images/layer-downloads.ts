@@ -7,6 +7,7 @@ import { MAX_INGEST_THREADS } from '../storage/layer-ingest-threads.ts';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
 import type { BlobDescriptor, RemoteRepository } from './registry/remote-repository.ts';
 import { createSlots } from './slots.ts';
+import { unlessAborted } from './unless-aborted.ts';
 
 export type DownloadPhase =
   /** Others come first. */
@@ -115,17 +116,6 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
       }
     },
   };
-}
-
-async function unlessAborted<T>(result: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = (): void => aborted.reject(signal.reason);
-  signal.addEventListener('abort', onAbort);
-  try {
-    return await Promise.race([result, aborted.promise]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
 
 async function ingest(

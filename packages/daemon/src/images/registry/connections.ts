@@ -8,12 +8,7 @@ import { loadUndici } from './load-undici.ts';
 import type { Environment, ProxyRules } from './proxy-rules.ts';
 import { networkError, RegistryError, requestText } from './registry-error.ts';
 import type { InsecureHosts } from './registry-hosts.ts';
-
-export interface Timeouts {
-  readonly connectMs: number;
-  /** Without a byte in either direction while an answer is awaited or read. */
-  readonly stallMs: number;
-}
+import { type Timeouts, watchRequest } from './request-watch.ts';
 
 export interface ConnectionSettings {
   readonly env: Environment;
@@ -51,7 +46,6 @@ export interface Connections {
   close(): Promise<void>;
 }
 
-const CONNECTIONS_PER_HOST = 16;
 /** A registry, its token server, its storage; a hostile one may name more. */
 const MAX_HOSTS = 64;
 const MAX_HEADER_BYTES = 64 * 1024;
@@ -59,14 +53,13 @@ const IDLE_MS = 10_000;
 /** For a whole document, however steadily it trickles. */
 const DOCUMENT_MS = 60_000;
 const MAX_DISCARDED_BYTES = 128 * 1024;
-/** A registry may move or verify a large blob before it answers an upload: so many times the usual patience. */
-const UPLOAD_PATIENCE = 10;
 
 /**
  * @param hostAndPort the registry's own: its certificates vouch for the hosts that it involves too, as in Docker, but its
  *   client certificate is for itself alone
  */
 export function createConnections(hostAndPort: string, settings: ConnectionSettings): Connections {
+  const { connectMs, stallMs } = settings.timeouts;
   let agent: Promise<Dispatcher> | undefined;
   const open = async (): Promise<Dispatcher> => {
     // Costs some megabytes: not for a daemon that talks to no registry.
@@ -77,23 +70,26 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
         const url = new URL(origin);
         const tls = tlsOptions(url, hostAndPort, settings);
         const proxy = settings.proxyFor(url);
+        // No limit on connections: whoever pulls and pushes has one, and a request that waits for one looks as if it hung.
         const options = {
           // With HTTP/2 all layers of an image would share one connection and its window.
           allowH2: false,
-          connections: CONNECTIONS_PER_HOST,
           keepAliveTimeout: IDLE_MS,
           keepAliveMaxTimeout: IDLE_MS,
           maxHeaderSize: MAX_HEADER_BYTES,
-          headersTimeout: settings.timeouts.stallMs,
-          bodyTimeout: settings.timeouts.stallMs,
+          headersTimeout: stallMs,
+          bodyTimeout: stallMs,
         };
-        if (proxy === null)
-          return new Pool(url.origin, { ...options, connect: { timeout: settings.timeouts.connectMs, ...tls } });
+        if (proxy === null) return new Pool(url.origin, { ...options, connect: { timeout: connectMs, ...tls } });
+        // For the connections to the proxy too: by itself undici gives them its defaults.
+        const factory = (target: string | URL, more: object): Dispatcher => new Pool(target, { ...options, ...more });
         return new ProxyAgent({
           ...options,
           uri: proxy.href,
-          connectTimeout: settings.timeouts.connectMs,
+          connectTimeout: connectMs,
           requestTls: tls,
+          clientFactory: factory,
+          factory,
         });
       },
     });
@@ -101,23 +97,27 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
   return {
     async send({ method, url, headers, body, signal }) {
       signal.throwIfAborted();
+      const isUpload = method === 'PUT' || method === 'PATCH';
+      const watch = watchRequest({ method, url, signal }, settings.timeouts, isUpload);
       try {
         agent ??= open();
-        const options: Dispatcher.RequestOptions = {
-          origin: url.origin,
-          path: url.pathname + url.search,
-          method,
-          headers: { 'user-agent': settings.userAgent, 'accept-encoding': 'identity', ...headers },
-          body:
-            body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
-              ? (body ?? null)
-              : Readable.from(body),
-          signal,
-          ...(method === 'PUT' || method === 'PATCH'
-            ? { headersTimeout: settings.timeouts.stallMs * UPLOAD_PATIENCE }
-            : {}),
-        };
-        const response = await (await agent).request(options);
+        const dispatcher = await agent;
+        const response = await watch.answered((within) =>
+          dispatcher.request({
+            origin: url.origin,
+            path: url.pathname + url.search,
+            method,
+            headers: { 'user-agent': settings.userAgent, 'accept-encoding': 'identity', ...headers },
+            body:
+              body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
+                ? (body ?? null)
+                : // One piece ahead, so that it is known what has been sent.
+                  Readable.from(watch.sent(body), { highWaterMark: 1 }),
+            signal: within,
+            headersTimeout: isUpload ? 0 : stallMs,
+            bodyTimeout: stallMs,
+          }),
+        );
         return { url, method, status: response.statusCode, headers: response.headers, body: response.body, signal };
       } catch (error) {
         signal.throwIfAborted();

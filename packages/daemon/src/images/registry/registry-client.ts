@@ -2,7 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { BackOff } from './back-off.ts';
 import { CERTIFICATE_FOLDERS } from './certificates.ts';
-import { discardBody, type Timeouts } from './connections.ts';
+import { discardBody } from './connections.ts';
 import { createHttpRepository } from './http-repository.ts';
 import { type Environment, proxyRules } from './proxy-rules.ts';
 import { createEndpoint, type EndpointSettings, type RegistryEndpoint } from './registry-endpoint.ts';
@@ -14,6 +14,7 @@ import {
   registryHost,
 } from './registry-hosts.ts';
 import type { RegistryClient } from './remote-repository.ts';
+import type { Timeouts } from './request-watch.ts';
 import { responseError } from './response-error.ts';
 
 export interface RegistryClientSettings {
