@@ -260,6 +260,20 @@ t.test('an index: the platform is chosen; layers are gzip, zstd and plain', asyn
     const foreign = await client('pull', '--platform', `linux/${OTHER_PLATFORM}`, image);
     t.equal(foreign.code, 0, foreign.stderr);
     t.equal((await inspect(image)).Id, multi.configs[0], 'the tag is now the other platform’s');
+
+    t.equal((await client('pull', image)).code, 0);
+    t.match(
+      await client('create', '--pull', 'never', '--platform', `linux/${OTHER_PLATFORM}`, image),
+      { code: 1, stderr: /was found but its platform .* does not match/ },
+      'another platform is not the one asked for',
+    );
+    const created = await client('create', '--platform', `linux/${OTHER_PLATFORM}`, image);
+    t.equal(created.code, 0, `${name}: ${created.stderr}`);
+    t.match(created.stderr, `Unable to find image '${image}' locally`);
+    t.match(created.stderr, 'Status: Downloaded newer image');
+    t.equal((await inspect(image)).Id, multi.configs[0], 'the wanted platform was pulled');
+    t.equal((await client('rm', created.stdout.trim())).code, 0);
+
     const none = await client('pull', '--platform', 'linux/s390x', image);
     t.equal(none.code, 1);
     t.match(none.stderr, /no matching manifest for linux\/s390x in the manifest list entries/);

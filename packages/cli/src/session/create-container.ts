@@ -50,13 +50,21 @@ async function createOrPull(
   try {
     return await create();
   } catch (error) {
-    const missing = error instanceof ApiError && error.status === 404 && /no such image/i.test(error.detail);
-    if (!missing || !mayPull) throw error;
+    if (!mayPull || !isImageMissing(error)) throw error;
     if (!flags.bool('quiet'))
       context.stderr.write(`Unable to find image '${familiarString(imageOf(request))}' locally\n`);
   }
   await pullMissing(context, request, flags);
   return create();
+}
+
+/** Whether a pull may help: there is no such image, or only another platform's. Nothing else that is missing is an image. */
+function isImageMissing(error: unknown): boolean {
+  return (
+    error instanceof ApiError &&
+    error.status === 404 &&
+    /no such image|^image with reference .* was found but its platform .* does not match/i.test(error.detail)
+  );
 }
 
 async function pullMissing(context: CommandContext, request: CreateRequest, flags: ParsedFlags): Promise<void> {
