@@ -1,7 +1,7 @@
 import { segment } from '../api/api-request.ts';
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
-import { checkArchiveOutput, writeArchive } from '../session/archive-output.ts';
+import { archiveOutput, writeArchive } from '../session/archive-output.ts';
 
 export const spec: CommandSpec = {
   usage: '[OPTIONS] CONTAINER',
@@ -13,9 +13,8 @@ export const spec: CommandSpec = {
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
   const [container = ''] = flags.args;
-  const path = flags.string('output');
-  checkArchiveOutput(context, path);
+  const output = await archiveOutput(context, { path: flags.string('output'), failure: 'failed to export container' });
   const response = await context.client.request({ method: 'GET', path: `/containers/${segment(container)}/export` });
-  await writeArchive(context, response.chunks(), { path, title: 'Exporting' });
+  await writeArchive(context, response.chunks(), { output, title: 'Exporting' });
   return 0;
 }

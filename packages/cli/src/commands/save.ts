@@ -1,6 +1,6 @@
 import type { CommandContext, CommandSpec } from '../command.ts';
 import type { ParsedFlags } from '../flags/flag-spec.ts';
-import { checkArchiveOutput, writeArchive } from '../session/archive-output.ts';
+import { archiveOutput, writeArchive } from '../session/archive-output.ts';
 
 export const spec: CommandSpec = {
   usage: '[OPTIONS] IMAGE [IMAGE...]',
@@ -14,13 +14,12 @@ export const spec: CommandSpec = {
 };
 
 export async function run(context: CommandContext, flags: ParsedFlags): Promise<number> {
-  const path = flags.string('output');
-  checkArchiveOutput(context, path);
+  const output = await archiveOutput(context, { path: flags.string('output'), failure: 'failed to save image' });
   const response = await context.client.request({
     method: 'GET',
     path: '/images/get',
     query: { names: flags.args, platform: flags.string('platform') },
   });
-  await writeArchive(context, response.chunks(), { path, title: 'Saving' });
+  await writeArchive(context, response.chunks(), { output, title: 'Saving' });
   return 0;
 }
