@@ -444,6 +444,14 @@ t.test('list: defaults, all, limit and filters', async (t) => {
   t.same(await names({ limit: 2 }), ['/last', '/db']);
   t.same(await by({ name: ['^/w'] }), ['/web']);
   t.same(await by({ name: ['[', 'as'] }), ['/last']);
+  t.same(await by({ name: ['(w|l)[ae]'] }), ['/last', '/web']);
+  // Which V8's own expressions take longer for than anyone lives, on a text like this.
+  const long = createContainer(deps, BUSYBOX, { name: 'a'.repeat(64) }).Id;
+  t.same(await by({ name: ['(a|a)*#', '^/(a|aa)+$'] }), [`/${'a'.repeat(64)}`]);
+  await removeContainer(deps, long, { force: false });
+  const tooLarge = { code: 'bad_parameter', message: "invalid filter 'name=(a{99}){99}': expression too large" };
+  await t.rejects(by({ name: ['(a{99}){99}'] }), tooLarge);
+  await t.rejects(by({ name: ['a{300}', 'b{300}', 'c{300}', 'd{300}'] }), { code: 'bad_parameter' });
   t.same(await by({ id: [last.slice(0, 8)] }), ['/last']);
   t.same(await by({ label: ['role=db'] }), ['/db']);
   t.same(await by({ label: ['role'] }), ['/db', '/web']);
