@@ -173,6 +173,24 @@ const KINDS: readonly {
     differs: { mounts: mounts({ root: 'ro,nodev,relatime', access: 'ro', masks: true }) },
   },
   { name: 'seccomp=unconfined', flags: ['--security-opt', 'seccomp=unconfined'], differs: { seccomp: 0 } },
+  {
+    // A tmpfs has the mode of what it covers, unless told otherwise; 1777, which the kernel does not list, where nothing is there.
+    name: '--tmpfs',
+    flags: [
+      ['--tmpfs', '/root', '--tmpfs', '/scratch', '--tmpfs', '/home:mode=711'],
+      ['--mount', 'type=tmpfs,dst=/etc', '--mount', 'type=tmpfs,dst=/var,tmpfs-mode=0770'],
+    ].flat(),
+    differs: {
+      mounts: [
+        ...DEFAULT.mounts,
+        `/etc tmpfs rw,${SAFE} [mode=755]`,
+        `/home tmpfs rw,${SAFE} [mode=711]`,
+        `/root tmpfs rw,${SAFE} [mode=700]`,
+        `/scratch tmpfs rw,${SAFE} []`,
+        `/var tmpfs rw,${SAFE} [mode=770]`,
+      ].sort(),
+    },
+  },
   { name: 'no-new-privileges', flags: ['--security-opt', 'no-new-privileges'], differs: { noNewPrivileges: true } },
 ];
 

@@ -116,6 +116,16 @@ t.test('volumes, tmpfs, environment, user and working directory', async (t) => {
   t.match(lines[2], /^tmpfs\s+1024\s/);
 });
 
+t.test('a tmpfs has the mode of the directory that it covers, at a restart too', async (t) => {
+  const flags = ['--tmpfs', '/root', '--tmpfs', '/new/deep', '--mount', 'type=tmpfs,dst=/tmp'];
+  const script = 'stat -c "%n %a %u:%g" /root /new /new/deep /tmp';
+  const command = ['--name', 'tmpfs', '--network', 'none', ...flags, 'busybox', 'sh', '-c', script];
+  const expected = '/root 700 0:0\n/new 755 0:0\n/new/deep 1777 0:0\n/tmp 1777 0:0';
+  t.equal(await tsdctl.output('run', ...command), expected);
+  t.equal(await tsdctl.output('start', '-a', 'tmpfs'), expected);
+  await tsdctl('rm', 'tmpfs');
+});
+
 t.test('a bind mount belongs to the container’s root as it belongs to the host’s', async (t) => {
   const script = 'stat -c %u /host && echo data > /host/made && stat -c %u /host/made';
   const volume = `${daemon.directory}/volume`;

@@ -2,7 +2,7 @@
 import type { CgroupLayout, CgroupTree } from '../src/os/cgroup-layout.ts';
 import type { HostFacts } from '../src/runtime/host-facts.ts';
 import type { ContainerConfig, LaunchHostConfig, LaunchInput } from '../src/runtime/launch-input.ts';
-import type { LaunchPlan, PlanPath, Step } from '../src/runtime/launch-plan.ts';
+import type { FsOption, LaunchPlan, PlanPath, Step } from '../src/runtime/launch-plan.ts';
 import { planLaunch } from '../src/runtime/plan-launch.ts';
 
 export const ID = 'c0ffee'.padEnd(64, '0');
@@ -95,11 +95,11 @@ function value(key: string, field: unknown): string {
   if (key === 'at') return place(field as PlanPath);
   if (key === 'mode' && typeof field === 'number') return `0${field.toString(8)}`;
   if (key === 'options') {
-    const options = field as readonly { key: string; value?: string; slot?: number; kind: string }[];
-    const words = options.map(
-      (one) =>
-        `${one.key}${one.value === undefined ? '' : `=${one.value}`}${one.slot === undefined ? '' : `=[${one.slot}]`}`,
-    );
+    const words = (field as readonly FsOption[]).map((one) => {
+      if (one.kind === 'flag') return one.key;
+      if (one.kind === 'mode') return `${one.key} of ${place(one.of)}`;
+      return `${one.key}=${one.kind === 'slot' ? `[${one.slot}]` : one.value}`;
+    });
     return words.filter((word) => !word.startsWith('source=')).join(',');
   }
   if (key === 'idmap' || key === 'slot' || key === 'cgroup' || key === 'root') return `${key}=[${String(field)}]`;

@@ -464,7 +464,10 @@ t.test('mounts', async (t) => {
   t.ok(order[0] !== -1 && Math.max(order[0] ?? 0, order[1] ?? 0) < (order[2] ?? 0), 'by depth');
   t.ok((order[3] ?? 0) < (order[4] ?? 0));
   t.equal(lines.filter((line) => line.includes('/etc/hosts ')).length, 1, "the user's own /etc/hosts replaces ours");
-  t.match(text, /fsType=tmpfs size=64m attributes=nosuid,nodev slot/);
+  t.match(
+    text,
+    /C mkdir optional \[2\]\/run 01777 parents\nC new-mount fsType=tmpfs size=64m,mode of \[2\]\/run attributes=nosuid,nodev slot/,
+  );
   t.match(text, /fsType=tmpfs size=4096,mode=700 attributes=nosuid,nodev,noexec/);
   t.match(
     text,

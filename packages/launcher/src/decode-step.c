@@ -7,11 +7,16 @@ static void fs_options(struct reader *r, struct step *step)
     struct fs_option *options = arena_take(r, count, sizeof *options);
 
     for (uint32_t i = 0; options && i < count; i++) {
-        options[i] = (struct fs_option){.kind = read_choice(r, OPTION_FLAG, OPTION_SLOT), .key = read_string(r, 255), .value = ""};
+        options[i] = (struct fs_option){.kind = read_choice(r, OPTION_FLAG, OPTION_MODE), .key = read_string(r, 255), .value = ""};
         if (options[i].kind == OPTION_STRING)
             options[i].value = read_string(r, PLAN_LIMIT);
         if (options[i].kind == OPTION_SLOT)
             options[i].slot = read_slot(r);
+        if (options[i].kind == OPTION_MODE) {
+            struct plan_path at = read_path(r);
+            options[i].slot = at.base;
+            options[i].value = at.path;
+        }
     }
     step->new_mount.options = options;
     step->new_mount.option_count = options ? count : 0;

@@ -53,7 +53,7 @@ int write_once(int descriptor, const void *data, size_t length);
 /* steps-mount.c */
 int step_clone_tree(const struct launch *launch, const struct step *step);
 int step_set_mount_attributes(const struct step *step);
-int step_new_mount(const struct step *step);
+int step_new_mount(const struct launch *launch, const struct step *step);
 int step_attach_mount(const struct launch *launch, const struct step *step);
 int step_set_root_propagation(const struct step *step);
 int step_pivot_root(const struct step *step);

@@ -88,7 +88,7 @@ enum attribute_bit {
 enum propagation { PROPAGATION_NONE, PROPAGATION_PRIVATE, PROPAGATION_SLAVE, PROPAGATION_SHARED, PROPAGATION_UNBINDABLE };
 enum node_type { NODE_CHAR = 1, NODE_BLOCK, NODE_FIFO };
 enum map_kind { MAP_UID = 1, MAP_GID };
-enum option_kind { OPTION_FLAG = 1, OPTION_STRING, OPTION_SLOT };
+enum option_kind { OPTION_FLAG = 1, OPTION_STRING, OPTION_SLOT, OPTION_MODE };
 enum create_kind { CREATE_NOTHING, CREATE_DIRECTORY, CREATE_FILE };
 enum label_module { LABEL_APPARMOR = 1, LABEL_SELINUX };
 
@@ -109,8 +109,8 @@ struct id_mapping {
 struct fs_option {
     uint8_t kind;
     const char *key;
-    const char *value;
-    uint32_t slot;
+    const char *value; /* OPTION_MODE: the path */
+    uint32_t slot;     /* OPTION_MODE: the path's base, or NO_SLOT */
 };
 
 struct step {

@@ -39,7 +39,7 @@ int run_step(struct launch *launch, const struct step *step)
     case OP_ID_MAP: return step_id_map(launch, step);
     case OP_CLONE_TREE: return step_clone_tree(launch, step);
     case OP_SET_MOUNT_ATTRIBUTES: return step_set_mount_attributes(step);
-    case OP_NEW_MOUNT: return step_new_mount(step);
+    case OP_NEW_MOUNT: return step_new_mount(launch, step);
     case OP_ATTACH_MOUNT: return step_attach_mount(launch, step);
     case OP_SET_ROOT_PROPAGATION: return step_set_root_propagation(step);
     case OP_MASK_PATH: return step_mask_path(launch, step);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "descriptors.h"
@@ -95,19 +96,40 @@ static void explain_detached_layer(const char *type)
         set_detail(get_detail(), ": detached layers need kernel 6.15", NULL);
 }
 
-static int configure(int context, const struct fs_option *option)
+/* The permission bits of what is at the path; nothing where nothing is. */
+static int configure_mode(const struct launch *launch, int context, const struct fs_option *option)
+{
+    struct plan_path at = {option->slot, option->value};
+    struct stat status;
+
+    int fd = open_plan_path(launch, &at, O_PATH, 0);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    int result = fstat(fd, &status), error = errno;
+    close(fd);
+    errno = error;
+    if (result < 0)
+        return -1;
+    mode_t mode = status.st_mode;
+    char octal[] = {'0' + (mode >> 9 & 7), '0' + (mode >> 6 & 7), '0' + (mode >> 3 & 7), '0' + (mode & 7), 0};
+    return fsconfig(context, FSCONFIG_SET_STRING, option->key, octal, 0);
+}
+
+static int configure(const struct launch *launch, int context, const struct fs_option *option)
 {
     switch (option->kind) {
     case OPTION_FLAG:
         return fsconfig(context, FSCONFIG_SET_FLAG, option->key, NULL, 0);
     case OPTION_STRING:
         return fsconfig(context, FSCONFIG_SET_STRING, option->key, option->value, 0);
+    case OPTION_MODE:
+        return configure_mode(launch, context, option);
     default:
         return fsconfig(context, FSCONFIG_SET_FD, option->key, NULL, slot_fd(option->slot));
     }
 }
 
-int step_new_mount(const struct step *step)
+int step_new_mount(const struct launch *launch, const struct step *step)
 {
     const char *type = step->new_mount.type;
     int context = fsopen(type, FSOPEN_CLOEXEC);
@@ -118,7 +140,7 @@ int step_new_mount(const struct step *step)
     }
     int mount = -1;
     uint32_t done = 0;
-    while (done < step->new_mount.option_count && configure(context, &step->new_mount.options[done]) == 0)
+    while (done < step->new_mount.option_count && configure(launch, context, &step->new_mount.options[done]) == 0)
         done++;
     const char *key = done < step->new_mount.option_count ? step->new_mount.options[done].key : "";
     if (!*key && fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)

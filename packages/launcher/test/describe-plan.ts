@@ -158,6 +158,7 @@ function attributes(names: readonly MountAttribute[]): string {
 
 function option(value: FsOption): string {
   if (value.kind === 'flag') return quote(value.key);
+  if (value.kind === 'mode') return `${quote(value.key)}=mode-of ${path(value.of)}`;
   return `${quote(value.key)}=${value.kind === 'string' ? quote(value.value) : value.slot}`;
 }
 

@@ -138,6 +138,10 @@ static void new_mount(FILE *to, const struct step *step)
             fputc('=', to);
             quote(to, option->value, strlen(option->value));
         }
+        if (option->kind == OPTION_MODE) {
+            fputs("=mode-of", to);
+            path(to, &(struct plan_path){option->slot, option->value});
+        }
     }
     attributes(to, " ", step->new_mount.attributes);
     fprintf(to, " %" PRIu32, step->slot);

@@ -101,6 +101,17 @@ const everyStep: Step[] = [
     slot: 9,
   },
   { op: 'new-mount', side: 'container', fsType: 'proc', options: [], attributes: ['strictatime'], slot: 10 },
+  {
+    op: 'new-mount',
+    side: 'container',
+    fsType: 'tmpfs',
+    options: [
+      { kind: 'mode', key: 'mode', of: { base: 9, path: 'root' } },
+      { kind: 'mode', key: 'mode', of: { path: '/tmp' } },
+    ],
+    attributes: [],
+    slot: 10,
+  },
   { op: 'attach-mount', side: 'container', slot: 9, at: { path: '/' } },
   { op: 'attach-mount', side: 'container', slot: 9, at: { base: 9, path: 'a' }, create: 'directory' },
   { op: 'attach-mount', side: 'container', slot: 9, at: { base: 9, path: 'b' }, create: 'file' },

@@ -328,6 +328,35 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     t.match(await fail(mount('tmpfs', 'mode', '9')), { errno: EINVAL, detail: /^tmpfs mode: / });
   });
 
+  await t.test('gives a file system the mode of what it covers', async (t) => {
+    const tmpfs = (path: string, slot: number, attached = path): Step[] => [
+      {
+        op: 'new-mount',
+        side: 'container',
+        fsType: 'tmpfs',
+        options: [{ kind: 'mode', key: 'mode', of: { path } }],
+        attributes: [],
+        slot,
+      },
+      { op: 'attach-mount', side: 'container', slot, at: { path: attached }, create: 'directory' },
+    ];
+    const before: Step[] = [
+      { op: 'mkdir', side: 'container', at: { path: '/private' }, mode: 0o2750 },
+      { op: 'mkdir', side: 'container', at: { path: '/sticky' }, mode: 0o1777 },
+      { op: 'symlink', side: 'container', at: { path: '/link' }, target: '/private' },
+      ...tmpfs('/sticky', 200),
+      ...tmpfs('/link', 201, '/other'),
+      ...tmpfs('/private', 202),
+      ...tmpfs('/missing', 203),
+    ];
+    const text = await run(bench, 'stat -c "%n %a" /private /sticky /other /missing', { before });
+    t.equal(text, '/private 2750\n/sticky 1777\n/other 2750\n/missing 1777\n');
+    const [bad] = tmpfs('/bin/busybox/nothing', 200);
+    if (bad === undefined) throw new Error('no step');
+    const failure = await failureOf(launch(containerPlan(bench, ['true'], { before: [bad] })));
+    t.match(failure, { errno: 20, detail: 'tmpfs mode' });
+  });
+
   await t.test('closes descriptors that no step names', async (t) => {
     const descriptor = openSync('/', 'r');
     const client = createClient();

@@ -302,10 +302,11 @@ function writeOptionalSlot(writer: WireWriter, slot: number | undefined): void {
 }
 
 function writeOption(writer: WireWriter, option: FsOption): void {
-  writer.u8({ flag: 1, string: 2, slot: 3 }[option.kind]);
+  writer.u8({ flag: 1, string: 2, slot: 3, mode: 4 }[option.kind]);
   writeString(writer, option.key);
   if (option.kind === 'string') writeString(writer, option.value);
   if (option.kind === 'slot') writeSlot(writer, option.slot);
+  if (option.kind === 'mode') writePath(writer, option.of);
 }
 
 /** A set of namespaces, as a u32 of PROTOCOL.md's bits. */

@@ -106,7 +106,7 @@ export type ContainerMount =
       readonly target: string;
       readonly readOnly: boolean;
       readonly sizeBytes?: number | undefined;
-      /** Permission bits, 0o1777 by default. */
+      /** Permission bits; those of the directory that it covers by default, and 0o1777 where there is none. */
       readonly mode?: number | undefined;
     };
 

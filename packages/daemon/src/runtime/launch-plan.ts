@@ -49,7 +49,9 @@ export type FsOption =
   | { readonly kind: 'flag'; readonly key: string }
   | { readonly kind: 'string'; readonly key: string; readonly value: string }
   /** Gives the descriptor in the slot (overlayfs: lowerdir+, upperdir, workdir). */
-  | { readonly kind: 'slot'; readonly key: string; readonly slot: Slot };
+  | { readonly kind: 'slot'; readonly key: string; readonly slot: Slot }
+  /** Gives the permission bits of what is at the path, in octal; left out where nothing is there. */
+  | { readonly kind: 'mode'; readonly key: string; readonly of: PlanPath };
 
 /** One line of uid_map or gid_map, user_namespaces(7). */
 export interface IdMapping {

@@ -162,6 +162,31 @@ function planBind(
   };
 }
 
+/**
+ * A tmpfs takes the mode of the directory that it covers, as with runc, unless its options have one: nobody else reads what is
+ * in `--tmpfs /root`. What is missing is made with the mode that a tmpfs has by default, so that it is the same at a restart.
+ */
+function planTmpfs(context: LaunchContext, mount: Extract<WantedMount, { type: 'tmpfs' }>): Step[] {
+  const slot = context.newSlot();
+  const at = { base: context.rootSlot, path: mount.target };
+  const hasMode = mount.options.some(({ key }) => key === 'mode');
+  const steps: Step[] = [];
+  // Optional: a symbolic link to nothing is followed only where mounts are attached.
+  if (!hasMode) steps.push({ op: 'mkdir', side: 'container', optional: true, at, mode: 0o1777, parents: true });
+  steps.push(
+    {
+      op: 'new-mount',
+      side: 'container',
+      fsType: 'tmpfs',
+      options: hasMode ? mount.options : [...mount.options, { kind: 'mode', key: 'mode', of: at }],
+      attributes: mount.attributes,
+      slot,
+    },
+    { op: 'attach-mount', side: 'container', slot, at, create: 'directory' },
+  );
+  return steps;
+}
+
 /** /etc/hosts, /etc/hostname and /etc/resolv.conf: files of the container's own, unless the user mounts there. */
 function planNameFiles(
   context: LaunchContext,
@@ -340,24 +365,7 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null): 
       add(planBind(context, mount, userNamespace));
       continue;
     }
-    const slot = context.newSlot();
-    container.push(
-      {
-        op: 'new-mount',
-        side: 'container',
-        fsType: 'tmpfs',
-        options: mount.options,
-        attributes: mount.attributes,
-        slot,
-      },
-      {
-        op: 'attach-mount',
-        side: 'container',
-        slot,
-        at: { base: context.rootSlot, path: mount.target },
-        create: 'directory',
-      },
-    );
+    container.push(...planTmpfs(context, mount));
   }
   add(planDevicesElsewhere(context));
   return { host, own, container, proc, sys };
