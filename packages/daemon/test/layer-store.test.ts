@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import t, { type Test } from 'tap';
 import { createDoomedFiles } from '../src/storage/doomed-files.ts';
+import { HeapGuard } from '../src/storage/heap-guard.ts';
 import type { LayerImageMode } from '../src/storage/layer-image.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from '../src/storage/layer-limits.ts';
 import { createLayerStore, type IngestOptions, type LayerStore } from '../src/storage/layer-store.ts';
@@ -206,6 +207,51 @@ t.test('a source that fails', async (t) => {
     await t.rejects(b.store.ingest(failing()), { message: 'connection reset' }, form);
     t.strictSame(b.files(), []);
   }
+});
+
+t.test('sources that send nothing do not keep other layers waiting', async (t) => {
+  const b = bench(t);
+  const goOn = Promise.withResolvers<void>();
+  const stalled = Array.from({ length: 8 }, (_, number) => {
+    const bytes = archive(
+      { name: `number/${number}` },
+      ...Array.from({ length: 50 }, (_, i) => ({ name: `d/f${i}`, data: Buffer.alloc(100_000, String(i)) })),
+    );
+    const halfway = Promise.withResolvers<void>();
+    const source = async function* (): AsyncGenerator<Buffer> {
+      yield* stream(bytes.subarray(0, bytes.length - 600));
+      halfway.resolve();
+      await goOn.promise;
+      if (number === 0) throw new Error('connection reset');
+      yield bytes.subarray(bytes.length - 600);
+    };
+    return { bytes, halfway: halfway.promise, result: b.store.ingest(source()) };
+  });
+  await Promise.all(stalled.map(({ halfway }) => halfway));
+  await b.store.ingest(stream(LARGE));
+  await checkStored(b, t, LARGE);
+  await t.rejects(b.store.ingest(stream(LARGE.subarray(0, 4_000_000))), /ends within|truncated/);
+  goOn.resolve();
+  const [failing, ...others] = stalled;
+  await t.rejects(async () => failing?.result, { message: 'connection reset' });
+  for (const { bytes, result } of others) {
+    t.equal((await result).diffId, sha256(bytes));
+    await checkStored(b, t, bytes);
+  }
+});
+
+t.test('a heap that is nearly full: the layer with the most files makes room', (t) => {
+  let usage = 0.5;
+  const guard = new HeapGuard(() => usage);
+  const [small, large] = [guard.join(), guard.join()];
+  small.check(10);
+  large.check(1000);
+  usage = 0.9;
+  small.check(20);
+  t.throws(() => large.check(2000), { code: 'bad_parameter', message: /more files than fit in memory/ });
+  large.leave();
+  small.check(3000);
+  t.end();
 });
 
 t.test('a source is closed when the layer is refused', async (t) => {

@@ -1,12 +1,11 @@
 /**
- * Layers on their way from registries: a few at a time, and each once, however many pulls want it. A download goes on as long
- * as somebody waits for it.
+ * Layers on their way from registries: a few of each pull at a time, and each once, however many pulls want it. A download
+ * goes on as long as somebody waits for it. Pulls do not wait for each other: one may be from a registry that hardly sends.
  */
 import { TsdError } from '@tsd/shared/errors';
-import { MAX_INGEST_THREADS } from '../storage/layer-ingest-threads.ts';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
 import type { BlobDescriptor, RemoteRepository } from './registry/remote-repository.ts';
-import { createSlots } from './slots.ts';
+import { createSlots, type Slots } from './slots.ts';
 import { unlessAborted } from './unless-aborted.ts';
 
 export type DownloadPhase =
@@ -41,6 +40,9 @@ export interface LayerDownloads {
   share<T>(work: (fetch: FetchLayer) => Promise<T>): Promise<T>;
 }
 
+/** As many of one pull as dockerd brings by default (max-concurrent-downloads). */
+const PARALLEL_LAYERS = 3;
+
 interface Download {
   readonly watchers: Set<(phase: DownloadPhase) => void>;
   readonly abort: AbortController;
@@ -49,14 +51,12 @@ interface Download {
 }
 
 export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): LayerDownloads {
-  // A download that nobody reads would keep a registry waiting.
-  const slots = createSlots(MAX_INGEST_THREADS);
   const downloads = new Map<string, Download>();
 
   const forget = (key: string, download: Download): void => {
     if (downloads.get(key) === download) downloads.delete(key);
   };
-  const start = (key: string, wanted: WantedLayer): Download => {
+  const start = (key: string, wanted: WantedLayer, slots: Slots): Download => {
     const abort = new AbortController();
     const watchers: Download['watchers'] = new Set();
     const tell = (phase: DownloadPhase): void => {
@@ -67,7 +67,7 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
       watchers,
       abort,
       phase: null,
-      result: run(wanted, abort.signal, tell),
+      result: run(wanted, slots, abort.signal, tell),
     };
     // Whoever waits sees it; after an abort nobody does. A later pull begins anew.
     download.result.catch(() => forget(key, download));
@@ -76,6 +76,7 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
 
   const run = async (
     wanted: WantedLayer,
+    slots: Slots,
     signal: AbortSignal,
     tell: (phase: DownloadPhase) => void,
   ): Promise<StoredLayer> => {
@@ -83,20 +84,30 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
     await null;
     if (slots.areTaken()) tell({ kind: 'waiting' });
     const leave = await slots.enter(signal);
+    let isHere = false;
+    const letNext = (): void => {
+      if (!isHere) leave();
+      isHere = true;
+    };
     try {
-      return await ingest(layerStore, wanted, signal, tell);
+      return await ingest(layerStore, wanted, signal, (phase) => {
+        tell(phase);
+        // The next one comes while this one is written to the end.
+        if (phase.kind === 'downloaded') letNext();
+      });
     } finally {
-      leave();
+      letNext();
     }
   };
 
   return {
     async share(work) {
+      const slots = createSlots(PARALLEL_LAYERS);
       const joined: { key: string; download: Download; onPhase: (phase: DownloadPhase) => void }[] = [];
       const fetch: FetchLayer = async (wanted, onPhase, signal) => {
         signal.throwIfAborted();
         const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId}`;
-        const download = downloads.get(key) ?? start(key, wanted);
+        const download = downloads.get(key) ?? start(key, wanted, slots);
         downloads.set(key, download);
         if (download.phase !== null) onPhase(download.phase);
         download.watchers.add(onPhase);

@@ -1,21 +1,26 @@
-/** The daemon's side of the ingest thread: passes a stream on to it through shared memory. */
+/** The daemon's side of an ingest thread: passes streams on to it through shared memory, several at a time. */
 import { totalmem } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TsdError } from '@tsd/shared/errors';
+import { TOO_MANY_FILES } from './heap-guard.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 
-export type IngestCommand =
+/** All but the first are about a layer that the thread has at hand; `id` says which. */
+export type IngestCommand = { readonly id: number } & (
   | { readonly kind: 'begin'; readonly request: IngestRequest }
   | { readonly kind: 'piece'; readonly memory: SharedArrayBuffer; readonly offset: number; readonly length: number }
   | { readonly kind: 'end' }
-  | { readonly kind: 'abort' };
+  | { readonly kind: 'abort' }
+);
 
-export type IngestAnswer =
-  /** The slot at this offset may be filled again. */
+export type IngestAnswer = { readonly id: number } /** The slot at this offset may be filled again. */ & (
   | { readonly kind: 'free'; readonly offset: number }
   | { readonly kind: 'done'; readonly layer: StoredLayer }
-  | { readonly kind: 'failed'; readonly code: ErrorCode | null; readonly message: string; readonly stack: string };
+  | { readonly kind: 'failed'; readonly code: ErrorCode | null; readonly message: string; readonly stack: string }
+);
+
+type Outcome = { readonly layer: StoredLayer } | { readonly error: unknown };
 
 const SLOT_BYTES = 256 * 1024;
 const SLOTS = 4;
@@ -24,16 +29,13 @@ const MAX_HEAP_MB = 3072;
 /** Buffers that have passed through are found soon. */
 const YOUNG_HEAP_MB = 4;
 
-/** A running thread that takes one layer at a time. */
+/** A running thread. A layer whose source has nothing to give costs it nothing but memory: others go on meanwhile. */
 export class LayerIngestThread {
   private readonly worker: Worker;
-  private readonly memory = new SharedArrayBuffer(SLOT_BYTES * SLOTS);
-  private readonly memory8 = new Uint8Array(this.memory);
-  /** Offsets; the last one is being filled. */
-  private readonly freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => i * SLOT_BYTES);
-  private filled = 0;
-  private wake: (() => void) | null = null;
-  private outcome: { layer: StoredLayer } | { error: unknown } | null = null;
+  private readonly layers = new Map<number, LayerOnItsWay>();
+  /** Of layers that are done, to be used again. */
+  private readonly spareMemory: SharedArrayBuffer[] = [];
+  private lastId = 0;
   /** Set when the thread itself has died: it is of no more use. */
   broken = false;
 
@@ -46,22 +48,77 @@ export class LayerIngestThread {
       },
     });
     this.worker.unref();
-    this.worker.on('message', (message: IngestAnswer) => this.receive(message));
+    this.worker.on('message', (message: IngestAnswer) => this.layers.get(message.id)?.receive(message));
     this.worker.on('error', (error) => this.fail(error));
     this.worker.on('exit', () => this.fail(new Error('the ingest thread ended')));
   }
 
-  /**
-   * As `ingestLayer`, for any source; `first` are pieces that were taken from it before. After an error the thread is
-   * `broken`: it may still give slots back that belong to this layer.
-   */
+  /** How many layers it has at hand. */
+  get load(): number {
+    return this.layers.size;
+  }
+
+  /** As `ingestLayer`, for any source; `first` are pieces that were taken from it before. */
   async ingest(
     first: Iterable<Uint8Array>,
     rest: AsyncIterable<Uint8Array>,
     request: IngestRequest,
   ): Promise<StoredLayer> {
-    this.outcome = null;
-    this.send({ kind: 'begin', request });
+    this.lastId += 1;
+    const id = this.lastId;
+    const memory = this.spareMemory.pop() ?? new SharedArrayBuffer(SLOT_BYTES * SLOTS);
+    const layer = new LayerOnItsWay(id, memory, (command) => this.worker.postMessage(command));
+    if (this.layers.size === 0) this.worker.ref();
+    this.layers.set(id, layer);
+    try {
+      return await layer.ingest(first, rest, request);
+    } finally {
+      this.layers.delete(id);
+      this.spareMemory.push(memory);
+      if (this.layers.size === 0) this.worker.unref();
+    }
+  }
+
+  /** Ends the thread. */
+  async close(): Promise<void> {
+    this.broken = true;
+    await this.worker.terminate();
+  }
+
+  private fail(error: Error & { code?: unknown }): void {
+    this.broken = true;
+    const outOfMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+    const told = outOfMemory ? new TsdError('bad_parameter', TOO_MANY_FILES, { cause: error }) : error;
+    for (const layer of this.layers.values()) layer.fail(told);
+  }
+}
+
+/** One layer on its way to the thread. */
+class LayerOnItsWay {
+  private readonly id: number;
+  private readonly memory: SharedArrayBuffer;
+  private readonly memory8: Uint8Array;
+  private readonly post: (command: IngestCommand) => void;
+  /** Offsets; the last one is being filled. */
+  private readonly freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => i * SLOT_BYTES);
+  private filled = 0;
+  private wake: (() => void) | null = null;
+  private outcome: Outcome | null = null;
+
+  constructor(id: number, memory: SharedArrayBuffer, post: (command: IngestCommand) => void) {
+    this.id = id;
+    this.memory = memory;
+    this.memory8 = new Uint8Array(memory);
+    this.post = post;
+  }
+
+  async ingest(
+    first: Iterable<Uint8Array>,
+    rest: AsyncIterable<Uint8Array>,
+    request: IngestRequest,
+  ): Promise<StoredLayer> {
+    const { id } = this;
+    this.post({ id, kind: 'begin', request });
     try {
       for (const piece of first) await this.pass(piece);
       for await (const piece of rest) {
@@ -69,17 +126,27 @@ export class LayerIngestThread {
         if (this.outcome !== null) break;
       }
     } catch (error) {
-      this.broken = true;
-      this.send({ kind: 'abort' });
+      this.post({ id, kind: 'abort' });
       await this.finished();
       throw error;
     }
     this.flush();
-    this.send({ kind: 'end' });
+    this.post({ id, kind: 'end' });
     const outcome = await this.finished();
     if ('layer' in outcome) return outcome.layer;
-    this.broken = true;
     throw outcome.error;
+  }
+
+  receive(message: IngestAnswer): void {
+    if (message.kind === 'free') this.freeSlots.unshift(message.offset);
+    else if (message.kind === 'done') this.outcome = { layer: message.layer };
+    else this.outcome = { error: thrown(message) };
+    this.wake?.();
+  }
+
+  fail(error: unknown): void {
+    this.outcome ??= { error };
+    this.wake?.();
   }
 
   /** Copies a piece into slots and sends those that are full. */
@@ -99,47 +166,19 @@ export class LayerIngestThread {
   /** Sends what is in the slot at hand. */
   private flush(): void {
     if (this.filled === 0) return;
-    this.send({ kind: 'piece', memory: this.memory, offset: this.freeSlots.pop() as number, length: this.filled });
+    const offset = this.freeSlots.pop() as number;
+    this.post({ id: this.id, kind: 'piece', memory: this.memory, offset, length: this.filled });
     this.filled = 0;
   }
 
-  /** Ends the thread. */
-  async close(): Promise<void> {
-    this.broken = true;
-    await this.worker.terminate();
-  }
-
-  private send(command: IngestCommand): void {
-    this.worker.postMessage(command);
-  }
-
-  private receive(message: IngestAnswer): void {
-    if (message.kind === 'free') this.freeSlots.unshift(message.offset);
-    else if (message.kind === 'done') this.outcome = { layer: message.layer };
-    else this.outcome = { error: thrown(message) };
-    this.wake?.();
-  }
-
-  private fail(error: Error & { code?: unknown }): void {
-    this.broken = true;
-    const outOfMemory = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-    const told = outOfMemory
-      ? new TsdError('bad_parameter', 'the layer has more files than fit in memory', { cause: error })
-      : error;
-    this.outcome ??= { error: told };
-    this.wake?.();
-  }
-
-  private async finished(): Promise<{ layer: StoredLayer } | { error: unknown }> {
+  private async finished(): Promise<Outcome> {
     while (this.outcome === null) await this.next();
     return this.outcome;
   }
 
   private next(): Promise<void> {
-    this.worker.ref();
     return new Promise((resolve) => {
       this.wake = () => {
-        this.worker.unref();
         this.wake = null;
         resolve();
       };

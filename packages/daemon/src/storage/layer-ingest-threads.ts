@@ -3,40 +3,38 @@ import { releaseFreeMemory } from '../os/release-memory.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 import { LayerIngestThread } from './layer-ingest-thread.ts';
 
-/** Each takes some 30 MB and a processor; what they wait for is the network or the disk. */
-export const MAX_INGEST_THREADS = 2;
+/** Each takes some 30 MB and, while it has something to do, a processor. */
+const MAX_THREADS = 2;
 const IDLE_MS = 2000;
 
 export interface LayerIngestThreads {
-  /** As LayerIngestThread.ingest, in a thread that is free; waits while none is. */
+  /** As LayerIngestThread.ingest, in the thread that has the fewest layers at hand. Never waits for other layers' sources. */
   ingest(first: Iterable<Uint8Array>, rest: AsyncIterable<Uint8Array>, request: IngestRequest): Promise<StoredLayer>;
   close(): Promise<void>;
 }
 
 export function createLayerIngestThreads(): LayerIngestThreads {
-  const idle: LayerIngestThread[] = [];
-  const waiting: (() => void)[] = [];
-  let running = 0;
+  let threads: LayerIngestThread[] = [];
   let idleTimer: NodeJS.Timeout | null = null;
 
-  const acquire = async (): Promise<LayerIngestThread> => {
-    while (running >= MAX_INGEST_THREADS) await new Promise<void>((resolve) => waiting.push(resolve));
-    running++;
-    // One that died while idle is of no use.
-    for (let thread = idle.pop(); thread !== undefined; thread = idle.pop()) if (!thread.broken) return thread;
-    return new LayerIngestThread();
+  const choose = (): LayerIngestThread => {
+    // One that has died is of no use.
+    threads = threads.filter((thread) => !thread.broken);
+    const [leastLoaded] = threads.toSorted((a, b) => a.load - b.load);
+    if (leastLoaded !== undefined && (leastLoaded.load === 0 || threads.length >= MAX_THREADS)) return leastLoaded;
+    const thread = new LayerIngestThread();
+    threads.push(thread);
+    return thread;
   };
 
   const closeIdle = async (): Promise<void> => {
-    await Promise.all(idle.splice(0).map((thread) => thread.close()));
+    const idle = threads.filter((thread) => thread.load === 0);
+    threads = threads.filter((thread) => !idle.includes(thread));
+    await Promise.all(idle.map((thread) => thread.close()));
     releaseFreeMemory();
   };
 
-  const release = async (thread: LayerIngestThread): Promise<void> => {
-    running--;
-    waiting.shift()?.();
-    if (thread.broken) return thread.close();
-    idle.push(thread);
+  const closeWhenIdle = (): void => {
     if (idleTimer !== null) clearTimeout(idleTimer);
     idleTimer = setTimeout(() => void closeIdle(), IDLE_MS);
     idleTimer.unref();
@@ -44,11 +42,11 @@ export function createLayerIngestThreads(): LayerIngestThreads {
 
   return {
     async ingest(first, rest, request) {
-      const thread = await acquire();
+      const thread = choose();
       try {
         return await thread.ingest(first, rest, request);
       } finally {
-        await release(thread);
+        if (thread.load === 0) closeWhenIdle();
       }
     },
     async close() {

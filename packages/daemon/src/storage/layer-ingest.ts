@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import { LayerTree } from './erofs/layer-tree.ts';
 import { gunzip } from './gunzip.ts';
+import type { HeapShare } from './heap-guard.ts';
 import { decompress, detectCompression, type LayerCompression, MAGIC_BYTES } from './layer-decompression.ts';
 import { type LayerImageMode, writeLayerImage } from './layer-image.ts';
 import type { LayerLimits } from './layer-limits.ts';
@@ -48,7 +49,11 @@ export interface IngestRequest {
  * is no longer used once the next one is asked for.
  * @throws TsdError bad_parameter: damaged, hostile or not what was expected; insufficient_storage: the disk is full.
  */
-export async function ingestLayer(source: AsyncIterable<Buffer>, request: IngestRequest): Promise<StoredLayer> {
+export async function ingestLayer(
+  source: AsyncIterable<Buffer>,
+  request: IngestRequest,
+  heapShare?: HeapShare,
+): Promise<StoredLayer> {
   const { directory, limits } = request;
   const tar = await StreamedFile.create(join(directory, TAR_FILE));
   const input = new LayerInput(source, request);
@@ -65,6 +70,7 @@ export async function ingestLayer(source: AsyncIterable<Buffer>, request: Ingest
       try {
         diffHash.update(piece);
         parser.write(piece);
+        heapShare?.check(tree.nodeCount);
       } finally {
         await written;
       }
