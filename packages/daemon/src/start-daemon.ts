@@ -17,9 +17,11 @@ import { createAccountsReader } from './containers/read-accounts.ts';
 import { reconcileContainers, resumeContainers } from './containers/reconcile.ts';
 import { createRestartTimers } from './containers/restart-timers.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
+import { createStatsCollector } from './containers/stats-collector.ts';
 import { createTrash } from './containers/trash.ts';
 import { createEngineEvents } from './events/engine-events.ts';
 import { containerArchiveRoutes } from './http/routes/container-archives.ts';
+import { containerStatsRoutes } from './http/routes/container-stats.ts';
 import { containerRoutes } from './http/routes/containers.ts';
 import { diskUsageRoutes } from './http/routes/disk-usage.ts';
 import { eventRoutes } from './http/routes/events.ts';
@@ -168,6 +170,11 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
       (app) => registryRoutes(app, { registry }),
       (app) => imagePushRoutes(app, { store: images, layerStore, blobStore, compressor, registry, events }),
       (app) => containerRoutes(app, containers),
+      (app) =>
+        containerStatsRoutes(app, {
+          store: containers.store,
+          stats: createStatsCollector({ ...containers, events }),
+        }),
       (app) =>
         networkRoutes(app, {
           ...networking.deps,

@@ -17,6 +17,7 @@ import { createTrash } from '../src/containers/trash.ts';
 import { createEngineEvents, type EngineEvents } from '../src/events/engine-events.ts';
 import type { Image } from '../src/images/image.ts';
 import type { ImageRunConfig } from '../src/images/image-config.ts';
+import { type CgroupCounters, NO_COUNTERS } from '../src/os/cgroup-counters.ts';
 import type { ExitReport } from '../src/runtime/exit-report.ts';
 import type { HostFacts } from '../src/runtime/host-facts.ts';
 import { LaunchError } from '../src/runtime/launch-error.ts';
@@ -50,6 +51,9 @@ export interface World {
   readonly processes: FakeProcess[];
   readonly log: { level: string; fields: object; message: string }[];
   readonly removedCgroups: string[];
+  /** What every container's cgroups count, and whose were read. */
+  counters: CgroupCounters;
+  readonly countersRead: string[];
   /** Containers whose processes are stopped. */
   readonly frozen: Set<string>;
   readonly releasedImages: string[];
@@ -89,6 +93,8 @@ export function createWorld(): World {
     processes: [],
     log: [],
     removedCgroups: [],
+    counters: NO_COUNTERS,
+    countersRead: [],
     frozen: new Set(),
     releasedImages: [],
     network: createFakeHostNetwork(),
@@ -196,6 +202,10 @@ export function createWorld(): World {
         idle: async () => undefined,
         removeForeign: async () => undefined,
         processes: () => [process.pid],
+        counters: (id) => {
+          world.countersRead.push(id);
+          return world.counters;
+        },
         freeze: async (id) => {
           world.frozen.add(id);
           return true;

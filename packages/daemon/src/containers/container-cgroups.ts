@@ -1,5 +1,6 @@
 /** Containers' cgroups by their ids, on a host with cgroups or without. */
 
+import { type CgroupCounters, NO_COUNTERS } from '../os/cgroup-counters.ts';
 import {
   containerProcesses,
   listContainerCgroups,
@@ -8,6 +9,7 @@ import {
 } from '../os/cgroup-files.ts';
 import type { CgroupLayout } from '../os/cgroup-layout.ts';
 import { freezeContainer, thawContainer } from '../os/freeze-cgroup.ts';
+import { readCgroupCounters } from '../os/read-cgroup-counters.ts';
 import { createLateWork } from './late-work.ts';
 import type { Log } from './log.ts';
 
@@ -25,6 +27,8 @@ export interface ContainerCgroups {
   removeForeign(isKnown: (id: string) => boolean): Promise<void>;
   /** Host pids, ascending. */
   processes(id: string): readonly number[];
+  /** What they have counted until now. */
+  counters(id: string): CgroupCounters;
   /** Stops all processes; false where that cannot be done. */
   freeze(id: string): Promise<boolean>;
   /** Lets them go on; repeatable. */
@@ -50,6 +54,7 @@ export function createContainerCgroups(layout: CgroupLayout | null, log: Log): C
       for (const id of listContainerCgroups(layout)) if (!isKnown(id)) await removeEmptyCgroups(layout, id);
     },
     processes: (id) => containerProcesses(layout, id),
+    counters: (id) => readCgroupCounters(layout, id),
     freeze: (id) => freezeContainer(layout, id),
     thaw: (id) => thawContainer(layout, id),
   };
@@ -62,6 +67,7 @@ const NO_CGROUPS: ContainerCgroups = {
   idle: async () => undefined,
   removeForeign: async () => undefined,
   processes: () => [],
+  counters: () => NO_COUNTERS,
   freeze: async () => false,
   thaw: () => undefined,
 };

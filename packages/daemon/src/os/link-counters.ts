@@ -1,5 +1,5 @@
 /** What the interfaces of a process' network namespace have carried: /proc/PID/net/dev, proc_pid_net(5). */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 /** Since the interface was made. Received is what came in at this end of a pair. */
 export interface LinkCounters {
@@ -19,13 +19,16 @@ export interface LinkCounters {
  */
 export function readLinkCounters(pid: number): ReadonlyMap<string, LinkCounters> | null {
   try {
-    return parseLinkCounters(readFileSync(`/proc/${pid}/net/dev`, 'latin1'));
+    return parseLinkCounters(readFileSync(`/proc/${pid}/net/dev`, 'utf8'));
   } catch (error) {
-    // EINVAL: a zombie, which has no network any more.
-    if (error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EINVAL'].includes(String(error.code)))
-      return null;
+    if (isGone(error)) return null;
     throw error;
   }
+}
+
+/** EINVAL: a zombie, which has no network any more. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EINVAL'].includes(String(error.code));
 }
 
 /** Two lines of heads, then a name and sixteen numbers a line. */
@@ -53,4 +56,14 @@ export function parseLinkCounters(text: string): ReadonlyMap<string, LinkCounter
     });
   }
   return counters;
+}
+
+/** Whether the process is in the daemon's own network namespace, whose counters are not the container's; false where it is gone. */
+export function sharesNetwork(pid: number): boolean {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/net`) === readlinkSync('/proc/self/ns/net');
+  } catch (error) {
+    if (isGone(error)) return false;
+    throw error;
+  }
 }
