@@ -69,6 +69,17 @@ check 'an OOM kill exits with 137' 137 "$?"
 check 'OOMKilled' true "$(tsdctl inspect --format '{{.State.OOMKilled}}' oom 2>&1)"
 tsdctl rm oom >/dev/null
 
+# What stats reads of version 2. A tmpfs is memory, so the bytes are written to the disk below the container's root.
+write='dd if=/dev/zero of=/blob bs=1M count=3 conv=fsync 2>/dev/null; while :; do :; done'
+tsdctl run -d --name counted --network none --memory 64M --pids-limit 50 --cpus 0.5 busybox sh -c "$write" >/dev/null
+stats() { tsdctl stats --no-stream --format "$1" counted 2>&1; }
+until [ "$(stats '{{.BlockIO}}' | sed 's|.* / ||')" != 0B ] || [ $((waited += 1)) -gt 30 ]; do :; done
+check 'stats: memory limit and processes' '64MiB 1' "$(stats '{{.MemUsage}} {{.PIDs}}' | sed 's|.* / ||')"
+check 'stats: memory in use' 0 "$(stats '{{.MemUsage}}' | grep -Eqx '[0-9.]+(KiB|MiB) / 64MiB'; echo $?)"
+check 'stats: what was written' 0 "$(stats '{{.BlockIO}}' | grep -Eqx '.* / 3\.[0-9]*MB'; echo $?)"
+check 'stats: half a processor' 0 "$(stats '{{.CPUPerc}}' | grep -Eqx '[2-6][0-9]\.[0-9]+%'; echo $?)"
+tsdctl rm -f counted >/dev/null
+
 check 'AppArmor confines' 'tsd-default (enforce)' "$($run busybox cat /proc/self/attr/current 2>&1)"
 check 'AppArmor can be unconfined' unconfined "$($run --security-opt apparmor=unconfined busybox cat /proc/self/attr/current 2>&1)"
 check 'the device filter refuses the disk' 1 "$($run --userns host --cap-add MKNOD busybox sh -c 'mknod /d b 254 0 && head -c 1 /d >/dev/null 2>&1; echo $?' 2>&1)"

@@ -105,6 +105,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: 'Containers',
   },
   {
+    paths: ['stats', 'container stats'],
+    summary: 'Display a live stream of container resource usage statistics',
+    group: 'Containers',
+  },
+  {
     paths: ['diff', 'container diff'],
     summary: "Inspect changes to files or directories on a container's filesystem",
     group: 'Containers',
@@ -247,7 +252,6 @@ export const COMMANDS_TO_COME: ReadonlySet<string> = new Set([
   'cp',
   'exec',
   'pause',
-  'stats',
   'unpause',
   'update',
   'volume',

@@ -20,6 +20,7 @@ const LOADERS: Readonly<Record<string, () => Promise<CommandModule>>> = {
   rename: () => import('./commands/rename.ts'),
   inspect: () => import('./commands/inspect.ts'),
   top: () => import('./commands/top.ts'),
+  stats: () => import('./commands/stats.ts'),
   diff: () => import('./commands/diff.ts'),
   export: () => import('./commands/export.ts'),
   commit: () => import('./commands/commit.ts'),
