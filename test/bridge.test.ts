@@ -41,6 +41,7 @@ function runInside(): never {
 }
 
 const messages: string[] = [];
+const remade: string[] = [];
 const log = {
   info: (fields: object, message: string) => void messages.push(`info ${JSON.stringify(fields)} ${message}`),
   warn: (fields: object, message: string) => void messages.push(`warn ${JSON.stringify(fields)} ${message}`),
@@ -111,7 +112,7 @@ function planned(bridgeIndex: number, last: number): PlannedInterface {
 t.test('bridges', { skip }, async (t) => {
   const netlink = openNetlink();
   t.teardown(() => netlink.close());
-  const bridges = createBridges({ netlink, sysctls, log });
+  const bridges = createBridges({ netlink, sysctls, log, remade: ({ name }) => void remade.push(name) });
   sysctls.write('ipv4/ip_forward', '0');
   bridges.ensure(network());
   const shown = ip('ip', '-d', 'address', 'show', 'tsdp0');
@@ -135,8 +136,17 @@ t.test('bridges', { skip }, async (t) => {
   t.match(ip('ip', 'link', 'show', 'tsdp0'), 'mtu 1450', 'a start looks for the bridge only');
 
   const mac = /link\/ether (\S+)/.exec(shown)?.[1];
+  t.notOk(bridges.isLost(network()));
   ip('ip', 'link', 'delete', 'tsdp0');
+  t.ok(bridges.isLost(network()));
+  ip('ip', 'link', 'add', 'tsdp0', 'type', 'bridge');
+  t.ok(bridges.isLost(network()), 'what has its name now is not it');
+  t.throws(() => bridges.index(network()), { code: 'conflict' });
+  ip('ip', 'link', 'delete', 'tsdp0');
+  t.strictSame(remade, []);
   t.not(bridges.index(network()), index, 'made again');
+  t.strictSame(remade.splice(0), ['web'], 'and told');
+  t.notOk(bridges.isLost(network()));
   t.match(ip('ip', 'address', 'show', 'tsdp0'), `link/ether ${mac}`, 'with the same Ethernet address');
 
   ip('ip', 'address', 'add', '10.98.0.1/24', 'dev', 'tsdp0');
@@ -183,7 +193,7 @@ t.test('bridges', { skip }, async (t) => {
 t.test('interfaces of running containers', { skip }, async (t) => {
   const netlink = openNetlink();
   t.teardown(() => netlink.close());
-  const bridges = createBridges({ netlink, sysctls, log });
+  const bridges = createBridges({ netlink, sysctls, log, remade: ({ name }) => void remade.push(name) });
   const interfaces = createContainerInterfaces({ netlink, sysctls });
   t.teardown(() => bridges.remove(network()));
   const index = bridges.index(network());
@@ -246,14 +256,20 @@ t.test('interfaces of running containers', { skip }, async (t) => {
   });
 
   t.same(interfaces.find(planned(index, 2).hostName), { bridgeIndex: index });
+  ip('ip', 'link', 'delete', 'tsdp0');
+  t.same(interfaces.find(planned(index, 2).hostName), { bridgeIndex: null });
+  const second = bridges.index(network());
+  interfaces.plug({ ...planned(second, 2), hairpin: true });
+  t.same(interfaces.find(planned(second, 2).hostName), { bridgeIndex: second });
+  t.match(ip('bridge', '-d', 'link', 'show', 'dev', planned(second, 2).hostName), 'hairpin on');
   await interfaces.remove(planned(index, 2).hostName);
   await interfaces.remove(planned(index, 2).hostName);
   t.notOk(interfaces.find(planned(index, 2).hostName));
   t.notMatch(one.run('ip', 'link'), 'eth0');
 
-  const apart = { ...planned(index, 6), name: 'eth2', isolated: true };
+  const apart = { ...planned(second, 6), name: 'eth2', isolated: true };
   interfaces.add(one.pid, apart);
-  interfaces.add(two.pid, { ...planned(index, 7), name: 'eth2', isolated: true });
+  interfaces.add(two.pid, { ...planned(second, 7), name: 'eth2', isolated: true });
   t.match(ip('bridge', '-d', 'link', 'show', 'dev', apart.hostName), 'isolated on');
 
   one.process.kill('SIGKILL');

@@ -4,6 +4,9 @@
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import t from 'tap';
 import { type CommandResult, run } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
@@ -29,6 +32,12 @@ const onHost = (...command: string[]): string =>
 
 function start(name: string, ...args: string[]): Promise<string> {
   return tsdctl.output('run', '-d', '--name', name, ...args, PROBE_IMAGE, 'sleep', '1000');
+}
+
+/** The same with a server, ready when this resolves. */
+async function serve(name: string, ...args: string[]): Promise<void> {
+  await tsdctl.output('run', '-d', '--name', name, ...args, PROBE_IMAGE);
+  await eventually(async () => (await tsdctl.output('logs', name)).includes('serving'), { what: `${name} serves` });
 }
 
 /** A command of the image in a running container's namespaces. */
@@ -135,6 +144,56 @@ t.test('a container that ends while it is connected leaves nothing', async (t) =
   await tsdctl.output('run', '--rm', '-p', '8080:80', PROBE_IMAGE, 'true');
   await tsdctl.output('rm', '-f', 'asker');
   await tsdctl.output('network', 'rm', 'inner', 'front');
+});
+
+t.test('a bridge that somebody deletes comes again, and its containers are on it again', async (t) => {
+  await tsdctl.output('network', 'create', '--ipv6', '--subnet', '10.79.4.0/24', '--subnet', 'fd79:4::/64', 'bridged');
+  const bridge = `tsd-${(await tsdctl.output('network', 'inspect', '-f', '{{.Id}}', 'bridged')).slice(0, 11)}`;
+  await serve('web', '--network', 'bridged', '-p', '8080:80');
+  await start('asker', '--network', 'bridged');
+  const before = (await within('asker', '/bin/busybox', 'ip', '-o', '-4', 'address')).stdout;
+  const routes = (await within('asker', '/bin/busybox', 'ip', 'route')).stdout;
+  const works = async (): Promise<boolean> =>
+    (await within('asker', '/bin/net-probe', 'ask', 'tcp', 'web', '80')).code === 0 &&
+    (await outside.run(probe, 'ask', 'tcp', outside.hostIpv4, '8080')).code === 0;
+  t.ok(await works());
+  onHost('ip', 'link', 'delete', bridge);
+  const repairs = (): number => daemon.log().match(/repairing the interfaces/g)?.length ?? 0;
+  await eventually(() => repairs() === 2, { what: 'both are on a bridge again' });
+  t.ok(await works(), 'with names and ports');
+  t.equal(
+    (await within('asker', '/bin/busybox', 'ip', '-o', '-4', 'address')).stdout,
+    before,
+    'inside nothing has changed',
+  );
+  t.equal((await within('asker', '/bin/busybox', 'ip', 'route')).stdout, routes);
+
+  onHost('ip', 'link', 'delete', bridge);
+  await start('third', '--network', 'bridged');
+  await eventually(() => repairs() === 4, { what: 'also those that were there before a start made it again' });
+  t.ok(await works());
+  const veth = /(tsdv\w+)@.* master tsd-/.exec(onHost('ip', '-o', 'link'))?.[1] ?? '';
+  onHost('ip', 'link', 'delete', veth);
+  await daemon.crash();
+  onHost('ip', 'link', 'delete', bridge);
+  await daemon.start();
+  t.ok(await works(), 'and a daemon that starts does all of it before it answers');
+  await tsdctl.output('rm', '-f', 'web', 'asker', 'third');
+  await tsdctl.output('network', 'rm', 'bridged');
+});
+
+t.test('another name of the default bridge after a kill -9', async (t) => {
+  const dataRoot = mkdtempSync(join(tmpdir(), TEMPORARY_PREFIX));
+  t.teardown(() => rmSync(dataRoot, { recursive: true, force: true }));
+  const args = ['--bip', '10.79.9.1/24', '--bridge-name'];
+  const first = await startDaemon({ before: host.enter, dataRoot, args: [...args, 'tsdold'] });
+  await first.crash();
+  const second = await startDaemon({ before: host.enter, dataRoot, args: [...args, 'tsdnew'] });
+  const links = onHost('ip', '-o', 'link');
+  t.match(links, 'tsdnew');
+  t.notMatch(links, 'tsdold', 'the address is on one bridge');
+  await second.remove();
+  await first.remove();
 });
 
 /** net-probe outside, until the end of the test. */

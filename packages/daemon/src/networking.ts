@@ -16,11 +16,13 @@ import type { Firewall } from './networks/firewall.ts';
 import { readHostRoutes } from './networks/host-routes.ts';
 import { createNameServer } from './networks/name-server/create-name-server.ts';
 import { createNameDirectory } from './networks/name-server/name-directory.ts';
+import type { NetworkRecord } from './networks/network.ts';
 import type { NetworkDeps } from './networks/network-deps.ts';
 import { createNetworkStore } from './networks/network-store.ts';
 import { createNetworkSysctls } from './networks/network-sysctls.ts';
 import { ensurePredefinedNetworks } from './networks/predefined-networks.ts';
 import { reconcileNetworks } from './networks/reconcile-networks.ts';
+import { type BridgeWatch, watchBridges } from './networks/watch-bridges.ts';
 import { type RefusalWatch, watchRefusals } from './networks/watch-refusals.ts';
 import { openNetlink } from './os/netlink.ts';
 import type { Database } from './storage/database.ts';
@@ -42,10 +44,12 @@ interface NetworkingParts {
   readonly db: Database;
   readonly containerName: NetworkDeps['containerName'];
   readonly events: EventPublisher;
+  /** Connects the containers that run in a network to its bridge, which was made again. */
+  readonly reattach: (networkId: string) => Promise<void>;
 }
 
 /** A host that cannot have networks gets a daemon whose containers have the host's network, or none. */
-export function createNetworking({ config, log, db, containerName, events }: NetworkingParts): Networking {
+export function createNetworking({ config, log, db, containerName, events, reattach }: NetworkingParts): Networking {
   const store = createNetworkStore(db);
   const ports = createPortReservations();
   const directory = createNameDirectory();
@@ -55,7 +59,16 @@ export function createNetworking({ config, log, db, containerName, events }: Net
     createFirewall({ table: tableName(config), publishThroughInput: config.publishThroughInput, log }),
     log,
   );
-  const bridges = guardBridges(createBridges({ netlink, sysctls, log }), firewall.problem);
+  const reattaching = new Set<Promise<void>>();
+  const remade = (network: NetworkRecord): void => {
+    const work: Promise<void> = reattach(network.id)
+      .catch((error: unknown) =>
+        log.error({ err: error, network: network.name }, 'containers are not on the bridge that was made again'),
+      )
+      .finally(() => reattaching.delete(work));
+    reattaching.add(work);
+  };
+  const bridges = guardBridges(createBridges({ netlink, sysctls, log, remade }), firewall.problem);
   const names = createNameServer({ directory, learn: (answer) => firewall.learn(answer), log });
   const deps: NetworkDeps = {
     store,
@@ -70,6 +83,7 @@ export function createNetworking({ config, log, db, containerName, events }: Net
   };
   ensurePredefinedNetworks(deps, config, timestampNow());
   let refusals: RefusalWatch | undefined;
+  let bridgeWatch: BridgeWatch | undefined;
   return {
     deps,
     containers: {
@@ -87,8 +101,11 @@ export function createNetworking({ config, log, db, containerName, events }: Net
       await reconcileNetworks(deps);
       firewall.watch();
       refusals = watchRefusals({ ...deps, firewall });
+      bridgeWatch = watchBridges({ store, bridges, log });
     },
     async close() {
+      bridgeWatch?.close();
+      await Promise.all(reattaching);
       await refusals?.close();
       await names.close();
       const bridged = store.list().filter(({ bridgeName }) => bridgeName !== null);

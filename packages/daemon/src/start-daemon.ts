@@ -16,6 +16,7 @@ import { createPendingAttaches } from './containers/pending-attaches.ts';
 import { createAccountsReader } from './containers/read-accounts.ts';
 import { reconcileContainers, resumeContainers } from './containers/reconcile.ts';
 import { createRestartTimers } from './containers/restart-timers.ts';
+import { repairInterfaces } from './containers/restore-networks.ts';
 import { createRunningContainers } from './containers/running-containers.ts';
 import { createStatsCollector } from './containers/stats-collector.ts';
 import { createTrash } from './containers/trash.ts';
@@ -134,6 +135,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     db,
     events,
     containerName: (id) => containers.store.byId(id)?.name,
+    reattach: (networkId) => repairInterfaces(containers, networkId),
   });
   const containers: ContainerDeps = createContainerDeps({
     ...{ config, log, db, events, host, images, layerMounts, launcher, imageReleased },

@@ -20,7 +20,7 @@ const connections: unknown[] = [];
 const nothing = async () => undefined;
 const deps = {
   store: world.store,
-  bridges: { ensure: () => undefined, remove: nothing },
+  bridges: { ensure: () => undefined, remove: nothing, removeAtOnce: () => undefined },
   firewall: {
     setNetwork: nothing,
     removeNetwork: nothing,

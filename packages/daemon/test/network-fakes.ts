@@ -60,7 +60,7 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
   const log = { info: () => undefined, warn: () => undefined, error: () => undefined };
   const addressPools = [parseAddressPool('base=172.17.0.0/16,size=16')];
   ensurePredefinedNetworks(
-    { store, addressPools, hostRoutes: () => [], log },
+    { store, addressPools, hostRoutes: () => [], log, bridges: { removeAtOnce: () => undefined } },
     { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false },
     '2026-01-01T00:00:00.000000000Z',
   );
@@ -114,6 +114,7 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
     },
     interfaces: {
       add: (pid, planned) => void host.added.set(planned.hostName, { pid, planned }),
+      plug: (planned) => void host.changes.push(`plugged ${planned.name}`),
       remove: async (hostName) => {
         host.added.delete(hostName);
         host.removed.push(hostName);

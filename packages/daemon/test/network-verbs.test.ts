@@ -57,6 +57,7 @@ function host(world = networkWorld()): Host {
     bridges: {
       ensure: ({ name }) => act(`ensure ${name}`),
       remove: async ({ name }) => act(`delete ${name}`),
+      removeAtOnce: ({ bridgeName }) => act(`delete at once ${bridgeName}`),
     },
     firewall: {
       setNetwork: async ({ name }) => act(`rules ${name}`),
@@ -417,7 +418,12 @@ t.test('the predefined networks: the same ids for ever, the same subnet after a 
 
   deps.store.insert(networkRecord());
   const bip = { bridgeName: 'tsd7', bip: '10.7.0.9/24', mtu: 1400, ipv6: true };
+  t.strictSame(deps.done, []);
+  deps.during = () => t.equal(deps.store.lookup('bridge').bridgeName, 'tsd0', 'before its name is forgotten');
+  deps.failing.add('delete at once tsd0');
   ensurePredefinedNetworks(deps, bip, NOW);
+  t.strictSame(deps.done, ['delete at once tsd0'], 'a daemon that was killed has left it');
+  t.match(deps.logged.splice(0), [/could not be removed/], 'which is no reason not to start');
   t.match(deps.store.byName('bridge'), {
     bridgeName: 'tsd7',
     mtu: 1400,

@@ -3,6 +3,7 @@ import type { ContainerRules } from '../networks/firewall.ts';
 import { attachedEndpoints, type NetworkingDeps, plannedInterfaces } from './attach-networks.ts';
 import { bridged, containerRules, defaultGateways, hostInterface, namedEndpoint } from './attached-endpoints.ts';
 import type { ContainerRecord } from './container.ts';
+import type { ContainerDeps } from './container-deps.ts';
 import type { AttachedEndpoint } from './default-gateways.ts';
 import { joinedContainer } from './endpoint-request.ts';
 
@@ -42,20 +43,43 @@ function findSharers({ networks, store }: NetworkingDeps): void {
   }
 }
 
-/** Makes the interfaces of running containers again that somebody deleted, or whose bridge. The bridges are there. */
-export async function repairInterfaces(deps: NetworkingDeps): Promise<void> {
-  for (const { record, endpoints } of attachedContainers(deps)) {
-    const missing = bridged(endpoints).filter(
-      ({ attachment }) => deps.networks.interfaces.find(hostInterface(attachment.id))?.bridgeIndex == null,
-    );
-    if (missing.length === 0 || record.pid === null) continue;
-    deps.log.warn({ containerId: record.id }, 'making interfaces of a running container that are gone');
-    try {
-      for (const { attachment } of missing) await deps.networks.interfaces.remove(hostInterface(attachment.id));
-      addInterfaces(deps, record.pid, endpoints, missing);
-    } catch (error) {
-      deps.log.error({ containerId: record.id, err: error }, 'the interfaces of a container could not be made again');
-    }
+/**
+ * Puts interfaces of running containers in order whose bridge somebody deleted, or themselves. The bridges are there again.
+ *
+ * @param networkId only of containers in this network
+ */
+export async function repairInterfaces(
+  deps: NetworkingDeps & Pick<ContainerDeps, 'locks'>,
+  networkId?: string,
+): Promise<void> {
+  const ids =
+    networkId === undefined
+      ? attachedContainers(deps).map(({ record }) => record.id)
+      : deps.networks.store.endpointsOf(networkId).map(({ containerId }) => containerId);
+  // A disconnection that is under way has deleted an interface that it still has in the database.
+  await Promise.all(ids.map((id) => deps.locks.run(id, async () => repairLocked(deps, id))));
+}
+
+function repairLocked(deps: NetworkingDeps, id: string): void {
+  const { interfaces } = deps.networks;
+  const pid = deps.store.byId(id)?.pid ?? null;
+  if (pid === null) return;
+  try {
+    const endpoints = attachedEndpoints(deps, id);
+    const found = plannedInterfaces(deps, endpoints).map((planned) => ({
+      planned,
+      end: interfaces.find(planned.hostName),
+    }));
+    const loose = found.filter(({ planned, end }) => end !== null && end.bridgeIndex !== planned.bridgeIndex);
+    const gone = found.filter(({ end }) => end === null);
+    if (loose.length + gone.length === 0) return;
+    deps.log.warn({ containerId: id }, 'repairing the interfaces of a running container');
+    for (const { planned } of loose) interfaces.plug(planned);
+    if (gone.length === 0) return;
+    for (const { planned } of gone) interfaces.add(pid, planned);
+    setGateways(deps, pid, endpoints);
+  } catch (error) {
+    deps.log.error({ containerId: id, err: error }, 'the interfaces of a container could not be repaired');
   }
 }
 

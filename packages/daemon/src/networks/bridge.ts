@@ -31,6 +31,8 @@ export const DEFAULT_MTU_BYTES = 1500;
 const LINK_SCOPE = 253;
 
 export interface HostBridges extends Bridges {
+  /** Whether the bridge that was made, or found at the start, has been deleted. Costs next to nothing. */
+  isLost(network: NetworkRecord): boolean;
   /**
    * The host's number of the network's bridge, which is made again where somebody has deleted it.
    * @throws TsdError as `ensure`
@@ -43,6 +45,8 @@ export interface BridgeDeps {
   readonly netlink: NetlinkSocket;
   readonly sysctls: NetworkSysctls;
   readonly log: NetworkLog;
+  /** Told after a bridge that was deleted is there again: it has no ports any more. */
+  readonly remade: (network: NetworkRecord) => void;
 }
 
 /**
@@ -50,25 +54,45 @@ export interface BridgeDeps {
  * nobody uses the interface any more, happens in a thread.
  */
 export function createBridges(deps: BridgeDeps): HostBridges {
+  // By network: the bridge that its containers are on.
+  const indices = new Map<string, number>();
   const ensure = (network: NetworkRecord): number => {
-    const { bridgeName } = network;
+    const { id, bridgeName } = network;
     if (bridgeName === null) throw new Error(`the network ${network.name} has no bridge`);
     let made = false;
     try {
       made = findLink(deps.netlink, bridgeName) === null;
-      return bringInLine(deps, network, bridgeName);
+      const index = bringInLine(deps, network, bridgeName);
+      const before = indices.get(id);
+      indices.set(id, index);
+      if (before !== undefined && before !== index) deps.remade(network);
+      return index;
     } catch (error) {
       if (made) deleteAtOnce(deps.netlink, bridgeName);
       throw error instanceof TsdError ? error : refused(network.name, bridgeName, error);
     }
   };
+  const find = ({ id, bridgeName }: NetworkRecord): number | null => {
+    const index = interfaceIndex(bridgeName ?? '');
+    return index === indices.get(id) ? index : null;
+  };
+  const findOwn = ({ id, bridgeName }: NetworkRecord): Link | null => {
+    const link = bridgeName === null ? null : findLink(deps.netlink, bridgeName);
+    return link !== null && isBridgeOf(id, link) ? link : null;
+  };
   return {
     ensure: (network) => void ensure(network),
-    index: (network) => interfaceIndex(network.bridgeName ?? '') ?? ensure(network),
-    async remove({ id, bridgeName }) {
-      if (bridgeName === null) return;
-      const link = findLink(deps.netlink, bridgeName);
-      if (link !== null && isBridgeOf(id, link)) await deleteLink({ index: link.index });
+    isLost: (network) => indices.has(network.id) && find(network) === null,
+    index: (network) => find(network) ?? ensure(network),
+    async remove(network) {
+      indices.delete(network.id);
+      const link = findOwn(network);
+      if (link !== null) await deleteLink({ index: link.index });
+    },
+    removeAtOnce(network) {
+      indices.delete(network.id);
+      const link = findOwn(network);
+      if (link !== null) deleteAtOnce(deps.netlink, link.name);
     },
   };
 }
@@ -144,7 +168,6 @@ function bridgeMac(networkId: string): string {
   return ['02', ...[...hash.subarray(0, 5)].map((byte) => byte.toString(16).padStart(2, '0'))].join(':');
 }
 
-/** What a failed `ensure` has made. It has no ports, so nobody has to be waited for. */
 function deleteAtOnce(netlink: NetlinkSocket, name: string): void {
   try {
     netlink.request(encodeDeleteLink({ name }));

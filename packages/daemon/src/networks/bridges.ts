@@ -10,4 +10,6 @@ export interface Bridges {
   ensure(network: NetworkRecord): void;
   /** Deletes the bridge; does nothing where there is none. */
   remove(network: NetworkRecord): Promise<void>;
+  /** The same, and gone when it returns: some ten milliseconds in which nothing else happens. */
+  removeAtOnce(network: NetworkRecord): void;
 }

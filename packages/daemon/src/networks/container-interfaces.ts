@@ -4,7 +4,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { type NetlinkSocket, openNetlink } from '../os/netlink.ts';
 import { inNetworkNamespace, networkNamespaceOf, openNetworkNamespace } from '../os/network-namespace.ts';
 import type { PlannedInterface } from '../runtime/launch-input.ts';
-import { interfaceMessages } from '../runtime/netlink/interface-messages.ts';
+import { interfaceMessages, portMessages } from '../runtime/netlink/interface-messages.ts';
 import { decodeLink, encodeDeleteLink, encodeListLinks, type Link } from '../runtime/netlink/links.ts';
 import { decodeRoute, encodeDefaultRoute, encodeDeleteRoute, encodeListRoutes } from '../runtime/netlink/routes.ts';
 import { deleteLink, findLink, isGone } from './bridge.ts';
@@ -29,6 +29,12 @@ export interface ContainerInterfaces {
    * @throws TsdError where the kernel refuses, or the process is gone; nothing is left of it
    */
   add(pid: number, planned: PlannedInterface): void;
+  /**
+   * Makes the host's end of a pair that is there a port of the bridge, after that was deleted and made again. What the container
+   * has stays as it is.
+   * @throws NetlinkError where the kernel refuses
+   */
+  plug(planned: PlannedInterface): void;
   /** Removes the pair by the name of the host's end; one that is gone is as good. In a thread. */
   remove(hostName: string): Promise<void>;
   /** Replaces the default routes by these: at most one of each family. @throws TsdError as `add` */
@@ -63,6 +69,10 @@ export function createContainerInterfaces({
           throw error;
         }
       });
+    },
+    plug(planned) {
+      const { host, neighbours } = portMessages(planned, { ipv6: sysctls.hasIpv6 });
+      for (const message of [...host, ...neighbours]) netlink.request(message);
     },
     remove: (hostName) => deleteLink({ name: hostName }),
     setGateways(pid, gateways) {

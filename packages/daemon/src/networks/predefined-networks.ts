@@ -32,7 +32,9 @@ export interface DefaultBridgeSettings {
  * @throws TsdError `conflict` where `--bip` overlaps another network, or the pools are used up
  */
 export function ensurePredefinedNetworks(
-  deps: Pick<NetworkDeps, 'store' | 'addressPools' | 'hostRoutes' | 'log'>,
+  deps: Pick<NetworkDeps, 'store' | 'addressPools' | 'hostRoutes' | 'log'> & {
+    readonly bridges: Pick<NetworkDeps['bridges'], 'removeAtOnce'>;
+  },
   settings: DefaultBridgeSettings,
   now: string,
 ): void {
@@ -46,13 +48,26 @@ export function ensurePredefinedNetworks(
         {},
         'the settings of the default bridge have changed: they hold once no running container is in it',
       );
-    } else store.update(wanted);
+    } else {
+      // First: once the record has the new name, nobody knows of the old one, which has the same address.
+      if (previous.bridgeName !== wanted.bridgeName) removeBridge(deps, previous);
+      store.update(wanted);
+    }
   }
   for (const [name, driver] of [
     ['host', 'host'],
     ['none', 'null'],
   ] as const) {
     if (store.byId(predefinedNetworkId(name)) === undefined) store.insert(withoutAddresses(name, driver, now));
+  }
+}
+
+/** What an earlier daemon left that was killed, or could not take down: it keeps no daemon from starting. */
+function removeBridge({ bridges, log }: Parameters<typeof ensurePredefinedNetworks>[0], network: NetworkRecord): void {
+  try {
+    bridges.removeAtOnce(network);
+  } catch (error) {
+    log.error({ err: error, bridge: network.bridgeName }, 'the former default bridge could not be removed');
   }
 }
 

@@ -33,11 +33,27 @@ export interface InterfaceOptions {
 
 /** Throws for addresses, MACs and names that are none. */
 export function interfaceMessages(planned: PlannedInterface, options: InterfaceOptions): InterfaceMessages {
-  const { hostName, bridgeIndex, name, mac, mtu, addresses, gateways, isolated = false, hairpin = false } = planned;
+  const { hostName, name, mac, mtu, addresses, gateways } = planned;
   const { index, namespaceDescriptor, ipv6 } = options;
   const hasIpv6 = addresses.some((address) => address.includes(':'));
   return {
     newPair: encodeNewVeth({ name, index, mac, mtu, namespaceDescriptor, peerName: hostName }),
+    ...portMessages(planned, options),
+    container: [
+      ...addresses.map((address) => encodeNewAddress({ index, address })),
+      encodeAnnounce({ index }, { linkLocal: hasIpv6 || !ipv6 }),
+      encodeLinkUp({ index }),
+      ...gateways.map((gateway) => encodeDefaultRoute(gateway, index)),
+    ],
+  };
+}
+
+/** Those of the above that make a pair's end on the host a port of the bridge. */
+export function portMessages(
+  { hostName, bridgeIndex, mac, addresses, isolated = false, hairpin = false }: PlannedInterface,
+  { ipv6 }: Pick<InterfaceOptions, 'ipv6'>,
+): Pick<InterfaceMessages, 'host' | 'neighbours'> {
+  return {
     host: [
       // A port needs no address, and the kernel's work for one goes on after the start.
       ...(ipv6 ? [encodeNoLinkLocal({ name: hostName })] : []),
@@ -47,11 +63,5 @@ export function interfaceMessages(planned: PlannedInterface, options: InterfaceO
     neighbours: addresses.map((address) =>
       encodeNewNeighbour({ index: bridgeIndex, address: address.split('/')[0] ?? '', mac }),
     ),
-    container: [
-      ...addresses.map((address) => encodeNewAddress({ index, address })),
-      encodeAnnounce({ index }, { linkLocal: hasIpv6 || !ipv6 }),
-      encodeLinkUp({ index }),
-      ...gateways.map((gateway) => encodeDefaultRoute(gateway, index)),
-    ],
   };
 }
