@@ -1,5 +1,5 @@
 /** Pushes to a registry that does everything wrong: the user gets a clear error, and the next try succeeds. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import t, { type Test } from 'tap';
@@ -14,6 +14,7 @@ t.teardown(() => registry.remove());
 const daemon = await startDaemon();
 t.teardown(() => daemon.remove());
 const { tsdctl } = daemon;
+const hasDocker = spawnSync('docker', ['--version']).status === 0;
 
 // More than the kernel takes for a reader that does not read.
 const big = layerTar([{ path: 'big', text: randomBytes(24 << 20).toString('base64') }]);
@@ -38,8 +39,8 @@ function forgetsBlobs(misbehaviour: Misbehaviour): Misbehaviour {
   };
 }
 
-async function succeeds(t: Test, name: string): Promise<void> {
-  const { code, stderr } = await tsdctl('push', name);
+async function succeeds(t: Test, name: string, client = tsdctl): Promise<string> {
+  const { code, stdout, stderr } = await client('push', name);
   t.equal(code, 0, `the push succeeds: ${stderr}`);
   const [, repository] = /^[^/]+\/(.*):1$/.exec(name) ?? [];
   const manifest = registry.find(`/v2/${repository}/manifests/1`);
@@ -47,6 +48,7 @@ async function succeeds(t: Test, name: string): Promise<void> {
   for (const { digest, size } of layers) {
     t.equal(registry.find(`/v2/${repository}/blobs/${digest}`)?.bytes.length, size, 'the registry has the whole layer');
   }
+  return stdout;
 }
 
 /** The push fails with this text; then all is well again. */
@@ -101,6 +103,14 @@ t.test('answers that come to nothing', async (t) => {
     registry.misbehave(failsFirst(2, 429, { 'retry-after': '1' }));
     await succeeds(t, await nextName());
     registry.misbehave(undefined);
+  });
+  await t.test('both clients say when a layer is tried again', async (t) => {
+    for (const client of [tsdctl, ...(hasDocker ? [daemon.docker] : [])]) {
+      registry.misbehave(forgetsBlobs(uploads('PATCH', failsFirst(1, 503, { 'retry-after': '2' }))));
+      const said = await succeeds(t, await nextName(), client);
+      registry.misbehave(undefined);
+      t.match(said, /^([0-9a-f]{12}): Retrying in 2 seconds\n(.*\n)*\1: Retrying in 1 second$/m);
+    }
   });
   const always = failsFirst(Number.POSITIVE_INFINITY, 500);
   await t.test('500 to PATCH for ever', (t) => fails(t, uploads('PATCH', always), /500/));

@@ -2,7 +2,7 @@
  * Pulls from a registry that does everything wrong: the user gets a clear error, nothing half made is left, and the next
  * try succeeds.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
@@ -32,6 +32,7 @@ t.teardown(() => registry.remove());
 const daemon = await startDaemon();
 t.teardown(() => daemon.remove());
 const { tsdctl } = daemon;
+const hasDocker = spawnSync('docker', ['--version']).status === 0;
 
 const image = registry.publish('app', [busyboxLayer(), layerTar([{ path: 'etc/motd', text: 'whole\n' }])]);
 const NAME = `${registry.host}/app:latest`;
@@ -169,6 +170,20 @@ t.test('connections and answers that come to nothing', async (t) => {
       registry.misbehave(undefined);
     });
   }
+  await t.test('a layer that does not come at first: both clients say when it is tried again', async (t) => {
+    for (const client of [tsdctl, ...(hasDocker ? [daemon.docker] : [])]) {
+      const trouble = failsFirst(1, 503, { 'retry-after': '2' });
+      registry.misbehave((request, response, honest) =>
+        request.url?.includes(small.digest) ? trouble(request, response, honest) : honest(),
+      );
+      const { code, stdout, stderr } = await client('pull', NAME);
+      registry.misbehave(undefined);
+      t.equal(code, 0, stderr);
+      const id = small.digest.slice('sha256:'.length).slice(0, 12);
+      t.match(stdout, new RegExp(`^${id}: Retrying in 2 seconds\n(.*\n)*${id}: Retrying in 1 second$`, 'm'));
+      await tsdctl.output('rmi', NAME);
+    }
+  });
   await t.test('500 for ever', (t) => fails(t, failsFirst(Number.POSITIVE_INFINITY, 500), /500/));
   await t.test('redirects for ever', (t) => fails(t, redirectsForever(small.digest), /stopped after \d+ redirects/));
   await t.test('401 for ever', async (t) => {

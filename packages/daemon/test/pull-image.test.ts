@@ -11,7 +11,12 @@ import { pullImage } from '../src/images/pull-image.ts';
 import { pullReference } from '../src/images/pull-reference.ts';
 import { createPullReport } from '../src/images/pull-report.ts';
 import { reconcileImages } from '../src/images/reconcile-images.ts';
-import type { RegistryClient, RemoteManifest, RemoteRepository } from '../src/images/registry/remote-repository.ts';
+import type {
+  RegistryClient,
+  RemoteManifest,
+  RemoteRepository,
+  TransferOptions,
+} from '../src/images/registry/remote-repository.ts';
 import { removeImage } from '../src/images/remove-image.ts';
 import { progressBar } from '../src/images/transfer-progress.ts';
 import {
@@ -33,7 +38,9 @@ const layers = [await layerOf('bottom'), await layerOf('middle'), await layerOf(
 const fourLayers = [...layers, await layerOf('roof')];
 
 /** A repository in memory, of which every request is noted and can be held up. */
-class FakeRepository implements Pick<RemoteRepository, 'name' | 'getManifest' | 'openBlob' | 'readBlob' | 'listTags'> {
+class FakeRepository
+  implements Pick<RemoteRepository, 'name' | 'getManifest' | 'openBlob' | 'distrustMirrors' | 'readBlob' | 'listTags'>
+{
   readonly name = REPOSITORY;
   readonly blobs = new Map<string, Buffer>();
   readonly manifests = new Map<string, RemoteManifest>();
@@ -84,12 +91,17 @@ class FakeRepository implements Pick<RemoteRepository, 'name' | 'getManifest' | 
     return manifest;
   }
 
-  async *openBlob(
-    { digest }: { digest: string },
-    { signal, onBytes }: { signal: AbortSignal; onBytes?: (bytes: number) => void },
-  ): AsyncGenerator<Uint8Array> {
+  /** Blobs that a mirror gives wrong. */
+  readonly mirrored = new Set<string>();
+
+  distrustMirrors(digest: string): boolean {
+    return this.mirrored.delete(digest);
+  }
+
+  async *openBlob({ digest }: { digest: string }, { signal, onBytes }: TransferOptions): AsyncGenerator<Uint8Array> {
     this.opened.push(digest);
-    const bytes = this.blobs.get(digest) ?? Buffer.alloc(0);
+    const right = this.blobs.get(digest) ?? Buffer.alloc(0);
+    const bytes = this.mirrored.has(digest) ? Buffer.alloc(right.length, 'x') : right;
     const half = Math.ceil(bytes.length / 2);
     onBytes?.(half);
     yield bytes.subarray(0, half);
@@ -148,6 +160,34 @@ function pullBench(t: Test): PullBench {
 function short(digest: string): string {
   return digest.slice('sha256:'.length).slice(0, 12);
 }
+
+t.test('layers that a mirror gives wrong are fetched again', async (t) => {
+  const { pull, remote, store } = pullBench(t);
+  remote.putImage(layers, { tag: '1' });
+  const digests = layers.map((tar) => digestOf(gzipSync(tar)));
+  for (const digest of digests) remote.mirrored.add(digest);
+  await pull();
+  t.equal(store.resolve(`${REPOSITORY}:1`).id, digestOf(configFor(layers)));
+  t.strictSame(
+    digests.map((digest) => remote.opened.filter((opened) => opened === digest).length),
+    digests.map(() => 2),
+  );
+});
+
+t.test('waits between tries are told as Docker tells them', async (t) => {
+  const { pull, remote } = pullBench(t);
+  remote.putImage(layers.slice(0, 1), { tag: '1' });
+  const openBlob = remote.openBlob.bind(remote);
+  remote.openBlob = async function* (blob, options) {
+    for (const secondsLeft of [2, 1]) options.onWait?.(secondsLeft);
+    yield* openBlob(blob, options);
+  };
+  const id = short(digestOf(gzipSync(layers[0] as Buffer)));
+  t.strictSame(
+    (await pull()).filter(({ status }) => status?.startsWith('Retrying')),
+    ['Retrying in 2 seconds', 'Retrying in 1 second'].map((status) => ({ status, progressDetail: {}, id })),
+  );
+});
 
 t.test('an image of three layers, as Docker tells it', async (t) => {
   const { pull, remote, store, layerStore, blobStore, files, events } = pullBench(t);

@@ -38,6 +38,7 @@ class FakeRegistry {
       name,
       getManifest: unused,
       headManifest: unused,
+      distrustMirrors: () => false,
       openBlob: ({ digest }) => {
         call('get', digest);
         return Readable.from([own.get(digest) ?? '']);

@@ -680,3 +680,46 @@ t.test('mirrors of the hub', async (t) => {
     'nobody tells a mirror the password',
   );
 });
+
+t.test('a mirror that fails or lies costs a pull once', async (t) => {
+  const bad = await startHostileRegistry();
+  const good = await startHostileRegistry();
+  t.teardown(() => Promise.all([bad.remove(), good.remove()]));
+  const { client, blob } = await setUp(t, { registryMirrors: [`http://${bad.host}/`, `http://${good.host}/`] });
+  for (const mirror of [bad, good]) mirror.addBlob(content);
+  const pull = (): RemoteRepository => client.repository({ domain: 'docker.io', path: 'library/alpine' }, null, 'pull');
+  const asked = (): number => bad.requests.length;
+
+  bad.misbehave(misbehaviours.stallsAfter(bad, '/blobs/', 10));
+  let repository = pull();
+  t.ok((await download({ repository, blob })).equals(content));
+  t.equal(asked(), 2, 'two tries');
+  t.ok((await download({ repository, blob })).equals(content));
+  t.equal(asked(), 2, 'the next layer comes from elsewhere at once');
+
+  bad.misbehave(misbehaviours.changes(bad, '/blobs/', (bytes) => Buffer.alloc(bytes.length, 'x')));
+  repository = pull();
+  t.notOk((await download({ repository, blob })).equals(content));
+  t.equal(repository.distrustMirrors(blob.digest), true);
+  t.ok((await download({ repository, blob })).equals(content), 'fetched again elsewhere');
+  t.equal(asked(), 3);
+  t.ok(
+    (await pull().readBlob(blob, { signal: never, maxBytes: 10 * MIB })).equals(content),
+    'small blobs by themselves',
+  );
+  good.misbehave(misbehaviours.changes(good, '/blobs/', (bytes) => Buffer.alloc(bytes.length, 'y')));
+  await download({ repository, blob });
+  t.equal(repository.distrustMirrors(blob.digest), true);
+  t.equal(repository.distrustMirrors(blob.digest), false, 'nobody is left to blame');
+});
+
+t.test('waits between tries are told', async (t) => {
+  const { registry, repository, blob } = await setUp(t);
+  const told: string[] = [];
+  const options = (what: string) => ({ signal: never, onWait: (seconds: number) => told.push(`${what} ${seconds}`) });
+  registry.misbehave(misbehaviours.failsFirst(1, 503, { 'retry-after': '1' }));
+  for await (const _ of repository.openBlob(blob, options('pull')));
+  registry.misbehave(misbehaviours.failsFirst(1, 503, { 'retry-after': '1' }));
+  await repository.uploadBlob(source(Buffer.from('x')), options('push'));
+  t.strictSame(told, ['pull 1', 'push 1']);
+});

@@ -51,6 +51,7 @@ async function bench(tap: Test, imageMode: LayerImageMode = 'index'): Promise<Be
     return bytes;
   };
   const repository: Partial<RemoteRepository> = {
+    distrustMirrors: () => false,
     openBlob: ({ digest }) => inPieces(find(digest), 100_000),
     readBlob: async ({ digest }) => find(digest),
     getManifest: async (digest) => ({ digest, mediaType: MANIFEST_TYPE, bytes: find(digest) }),

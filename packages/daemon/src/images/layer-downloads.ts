@@ -4,6 +4,7 @@
  */
 import { TsdError } from '@tsd/shared/errors';
 import type { LayerStore, StoredLayer } from '../storage/layer-store.ts';
+import { readPastMirrors } from './past-mirrors.ts';
 import type { BlobDescriptor, RemoteRepository } from './registry/remote-repository.ts';
 import { createSlots, type Slots } from './slots.ts';
 import { unlessAborted } from './unless-aborted.ts';
@@ -12,11 +13,13 @@ export type DownloadPhase =
   /** Others come first. */
   | { readonly kind: 'waiting' }
   | { readonly kind: 'downloading'; readonly currentBytes: number }
+  /** Something went wrong; another try comes. */
+  | { readonly kind: 'retrying'; readonly secondsLeft: number }
   /** All bytes are here; they are checked and written to the end. */
   | { readonly kind: 'downloaded' };
 
 export interface WantedLayer {
-  readonly remote: Pick<RemoteRepository, 'name' | 'openBlob'>;
+  readonly remote: Pick<RemoteRepository, 'name' | 'openBlob' | 'distrustMirrors'>;
   readonly blob: BlobDescriptor;
   /** What it must turn out to be. */
   readonly diffId: string;
@@ -137,15 +140,13 @@ async function ingest(
 ): Promise<StoredLayer> {
   const chunks = async function* (): AsyncGenerator<Uint8Array> {
     const onBytes = (currentBytes: number): void => tell({ kind: 'downloading', currentBytes });
-    yield* remote.openBlob(blob, { signal, onBytes });
+    const onWait = (secondsLeft: number): void => tell({ kind: 'retrying', secondsLeft });
+    yield* remote.openBlob(blob, { signal, onBytes, onWait });
     tell({ kind: 'downloaded' });
   };
   try {
-    return await layerStore.ingest(chunks(), {
-      expectedDigest: blob.digest,
-      expectedDiffId: diffId,
-      keepCompressed: true,
-    });
+    const expected = { expectedDigest: blob.digest, expectedDiffId: diffId, keepCompressed: true };
+    return await readPastMirrors(remote, blob.digest, () => layerStore.ingest(chunks(), expected));
   } catch (error) {
     if (signal.aborted || !(error instanceof TsdError)) throw error;
     throw new TsdError(error.code, `failed to register layer ${blob.digest}: ${error.message}`, { cause: error });

@@ -2,7 +2,7 @@
 import type { ProgressMessage } from '@tsd/shared/api-images';
 import type { DownloadPhase } from './layer-downloads.ts';
 import type { BlobDescriptor } from './registry/remote-repository.ts';
-import { createTransferProgress, shortDigest, stepMessage } from './transfer-progress.ts';
+import { createTransferProgress, retryText, shortDigest, stepMessage } from './transfer-progress.ts';
 
 export interface PullReport {
   begin(tagOrDigest: string, repository: string): void;
@@ -33,6 +33,7 @@ export function createPullReport(emit: (message: ProgressMessage) => void): Pull
         phase(phase) {
           if (phase.kind === 'waiting') step('Waiting');
           else if (phase.kind === 'downloading') downloading(phase.currentBytes);
+          else if (phase.kind === 'retrying') step(retryText(phase.secondsLeft));
           else {
             step('Verifying Checksum');
             step('Download complete');

@@ -5,6 +5,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import type { LayerCompressor } from '../storage/layer-compressor.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import type { ImageStore } from './image-store.ts';
+import { readPastMirrors } from './past-mirrors.ts';
 import { DOCKER_GZIP_LAYER, type LayerForm } from './push-manifest.ts';
 import type { RemoteRepository } from './registry/remote-repository.ts';
 
@@ -30,6 +31,8 @@ export interface LayerReport {
   fetching(receivedBytes: number, totalBytes: number): void;
   compressing(doneBytes: number, totalBytes: number): void;
   pushing(sentBytes: number, totalBytes: number): void;
+  /** Something went wrong; another try comes. */
+  retrying(secondsLeft: number): void;
   pushed(): void;
 }
 
@@ -75,7 +78,7 @@ export async function pushForm(
   if (path === null) return false;
   await repository.uploadBlob(
     { ...form, open: (offsetBytes) => createReadStream(path, { start: offsetBytes, highWaterMark: 256 * 1024 }) },
-    { signal, onBytes: (sentBytes) => report.pushing(sentBytes, form.sizeBytes) },
+    { signal, onBytes: (sentBytes) => report.pushing(sentBytes, form.sizeBytes), onWait: report.retrying },
   );
   report.pushed();
   return done();
@@ -115,11 +118,9 @@ async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, 
       const source = push.source(name);
       if (!(await source.hasBlob(digest, AbortSignal.any([signal, AbortSignal.timeout(SOURCE_PATIENCE_MS)])))) continue;
       const onBytes = (receivedBytes: number): void => report.fetching(receivedBytes, form.sizeBytes);
-      await deps.layerStore.ingest(source.openBlob(form, { signal, onBytes }), {
-        expectedDigest: digest,
-        expectedDiffId: diffId,
-        keepCompressed: true,
-      });
+      const open = (): AsyncIterable<Uint8Array> => source.openBlob(form, { signal, onBytes, onWait: report.retrying });
+      const expected = { expectedDigest: digest, expectedDiffId: diffId, keepCompressed: true };
+      await readPastMirrors(source, digest, () => deps.layerStore.ingest(open(), expected));
       keepForm(deps, form);
       return;
     } catch (error) {

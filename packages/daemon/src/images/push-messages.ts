@@ -1,7 +1,7 @@
 /** A push as Docker's clients are told of it (moby, distribution/push_v2.go). */
 import type { ProgressMessage } from '@tsd/shared/api-images';
 import { PARALLEL_LAYERS, type PushListener } from './push-image.ts';
-import { createTransferProgress, shortDigest, stepMessage } from './transfer-progress.ts';
+import { createTransferProgress, retryText, shortDigest, stepMessage } from './transfer-progress.ts';
 
 export function pushMessages(emit: (message: ProgressMessage) => void): PushListener {
   const step = (diffId: string, status: string): void => emit(stepMessage(shortDigest(diffId), status));
@@ -24,6 +24,7 @@ export function pushMessages(emit: (message: ProgressMessage) => void): PushList
         fetching: progress('Downloading'),
         compressing: progress('Compressing'),
         pushing: progress('Pushing'),
+        retrying: (secondsLeft) => step(diffId, retryText(secondsLeft)),
         pushed: () => step(diffId, 'Pushed'),
       };
     },

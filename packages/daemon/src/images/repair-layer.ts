@@ -5,6 +5,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import type { CompressedForm } from './compressed-forms.ts';
 import type { ImageStore } from './image-store.ts';
+import { readPastMirrors } from './past-mirrors.ts';
 import type { RegistryClient, RemoteRepository } from './registry/remote-repository.ts';
 
 export interface RepairDeps {
@@ -105,7 +106,9 @@ function remoteForms(
   if (sizeBytes === null) return [];
   const blob = { digest, sizeBytes, mediaType: mediaType ?? 'application/octet-stream' };
   return remoteSources(deps, form.repositories, imageIds, (repository) =>
-    ingest(deps, form, repository.openBlob(blob, { signal }), { keepCompressed: kept }),
+    readPastMirrors(repository, digest, () =>
+      ingest(deps, form, repository.openBlob(blob, { signal }), { keepCompressed: kept }),
+    ),
   );
 }
 

@@ -18,6 +18,11 @@ export function stepMessage(id: string, status: string): ProgressMessage {
   return { status, progressDetail: {}, id };
 }
 
+/** The wait before another try (moby, distribution/xfer). */
+export function retryText(secondsLeft: number): string {
+  return `Retrying in ${secondsLeft} second${secondsLeft === 1 ? '' : 's'}`;
+}
+
 /** Returns what is to be told of each new amount; emits as often as Docker does, and always the last one. */
 export function createTransferProgress(
   id: string,
@@ -29,6 +34,8 @@ export function createTransferProgress(
   let lastBytes = 0;
   let lastMs = -INTERVAL_MS;
   return (currentBytes) => {
+    // It began again.
+    if (currentBytes < lastBytes) lastBytes = 0;
     if (currentBytes !== totalBytes) {
       if (currentBytes - lastBytes <= stepBytes) return;
       const nowMs = performance.now();

@@ -1,6 +1,7 @@
 /** Tries again, later and later. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { RegistryError, type Retry } from './registry-error.ts';
+import type { OnWait } from './remote-repository.ts';
 
 export interface BackOff {
   /** Tries in all, without progress between them. */
@@ -16,7 +17,7 @@ export async function waitToRetry(
   error: unknown,
   failures: number,
   backOff: BackOff,
-  options: { readonly signal: AbortSignal; readonly retries: readonly Retry[] },
+  options: { readonly signal: AbortSignal; readonly retries: readonly Retry[]; readonly onWait?: OnWait | undefined },
 ): Promise<void> {
   options.signal.throwIfAborted();
   if (!(error instanceof RegistryError) || !options.retries.includes(error.retry)) throw error;
@@ -24,7 +25,12 @@ export async function waitToRetry(
   // Half of the wait is random, so that many clients of a registry that was away do not come back at once.
   const ceiling = Math.min(backOff.maxDelayMs, backOff.firstDelayMs * 2 ** (failures - 1));
   const waitMs = Math.max(error.retryAfterMs ?? 0, ceiling * (0.5 + Math.random() / 2));
-  await delay(waitMs, undefined, { signal: options.signal }).catch(() => options.signal.throwIfAborted());
+  for (let leftMs = waitMs; leftMs > 0; leftMs -= 1000) {
+    options.onWait?.(Math.ceil(leftMs / 1000));
+    await delay(Math.min(leftMs, 1000), undefined, { signal: options.signal }).catch(() =>
+      options.signal.throwIfAborted(),
+    );
+  }
 }
 
 /** Does `attempt` until it succeeds or trying again is no use. Throws the signal's reason when it aborts. */

@@ -4,14 +4,16 @@ import { waitToRetry } from './back-off.ts';
 import { discardBody, type HttpResponse } from './connections.ts';
 import type { EndpointSession } from './registry-endpoint.ts';
 import { networkError, RegistryError, requestText } from './registry-error.ts';
-import type { BlobDescriptor, OnBytes } from './remote-repository.ts';
+import type { BlobDescriptor, TransferOptions } from './remote-repository.ts';
 import { responseError } from './response-error.ts';
 
-export interface DownloadOptions {
-  readonly signal: AbortSignal;
-  readonly onBytes?: OnBytes;
+export interface DownloadOptions extends TransferOptions {
   readonly path: string;
   readonly scopes: readonly string[];
+  /** Told who gives bytes, as often as they come. */
+  readonly onSource: (session: EndpointSession) => void;
+  /** Told who has nothing more to give, when there is another to ask. */
+  readonly onFailure: (session: EndpointSession, error: unknown) => void;
 }
 
 /** Resumptions of one blob: these, and one more for each MiB. A registry that gives a byte per connection ends here. */
@@ -21,29 +23,35 @@ const BYTES_PER_RESUME = 1024 * 1024;
 const PROGRESS_BYTES = 16 * 1024;
 
 /**
- * @param sessions where to ask, in this order: the next one when one has nothing more to give
- * @throws TsdError of the last one asked
+ * @param mirrors who is asked first, in this order; those that are taken from the set meanwhile are not
+ * @param registry who is asked when no mirror has anything more to give
+ * @throws TsdError of the registry
  */
 export async function* downloadBlob(
-  sessions: readonly EndpointSession[],
+  mirrors: ReadonlySet<EndpointSession>,
+  registry: EndpointSession,
   blob: BlobDescriptor,
   options: DownloadOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  const { signal, onBytes } = options;
+  const { signal, onBytes, onSource, onFailure } = options;
   let offset = 0;
-  for (const [index, session] of sessions.entries()) {
+  const from = async function* (session: EndpointSession): AsyncGenerator<Uint8Array, void> {
+    for await (const chunk of downloadFrom(session, blob, offset, options)) {
+      onSource(session);
+      offset += chunk.length;
+      onBytes?.(offset);
+      yield chunk;
+    }
+  };
+  for (const mirror of mirrors) {
     try {
-      for await (const chunk of downloadFrom(session, blob, offset, options)) {
-        offset += chunk.length;
-        onBytes?.(offset);
-        yield chunk;
-      }
-      return;
+      return yield* from(mirror);
     } catch (error) {
       signal.throwIfAborted();
-      if (index === sessions.length - 1) throw error;
+      onFailure(mirror, error);
     }
   }
+  yield* from(registry);
 }
 
 async function* downloadFrom(
@@ -52,7 +60,7 @@ async function* downloadFrom(
   start: number,
   options: DownloadOptions,
 ): AsyncGenerator<Uint8Array, void> {
-  const { signal } = options;
+  const { signal, onWait } = options;
   const mostResumes = RESUMES + Math.ceil(blob.sizeBytes / BYTES_PER_RESUME);
   let offset = start;
   for (let failures = 0, resumes = 0; ; ) {
@@ -76,6 +84,7 @@ async function* downloadFrom(
       await waitToRetry(error, failures, session.endpoint.backOff, {
         signal,
         retries: offset > 0 ? ['soon', 'transfers'] : ['soon'],
+        onWait,
       });
     }
   }

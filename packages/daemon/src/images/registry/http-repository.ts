@@ -9,6 +9,7 @@ import {
 } from '@tsd/shared/image-reference';
 import { MEDIA_TYPE } from '../oci-descriptor.ts';
 import { MAX_JSON_BYTES } from '../parse-json.ts';
+import { readPastMirrors } from '../past-mirrors.ts';
 import { discardBody, type HttpResponse, readBody } from './connections.ts';
 import { hasDigest, sha256Digest } from './digest.ts';
 import { downloadBlob } from './download-blob.ts';
@@ -36,13 +37,20 @@ export function createHttpRepository(
 ): RemoteRepository {
   const { domain, path } = reference;
   const { registry } = sessions;
-  /** Mirrors that answer. */
+  /** Mirrors that are still asked. */
   const mirrors = new Set(sessions.mirrors);
+  /** Who gave bytes of a blob when it was last read. */
+  const sources = new Map<string, Set<EndpointSession>>();
   // For every request of a push, as in Docker: some registries create a repository when they hand out a token to push to it,
   // and know nothing of it before.
   const scopes = [`repository:${path}:${access === 'push' ? 'pull,push' : 'pull'}`];
   /** Uploads that the registry began where it would not mount, by digest. */
   const begun = new Map<string, URL>();
+
+  /** A mirror that has not got something may have the next; one that fails or answers nonsense is not asked again. */
+  const noteFailure = (mirror: EndpointSession, error: unknown): void => {
+    if (error instanceof TsdError && ['unavailable', 'bad_parameter'].includes(error.code)) mirrors.delete(mirror);
+  };
 
   /** Asks mirrors, then the registry, whose error it is that counts. */
   const fromAny = async <Result>(
@@ -54,7 +62,7 @@ export function createHttpRepository(
         return await read(mirror);
       } catch (error) {
         signal.throwIfAborted();
-        if (error instanceof TsdError && error.code === 'unavailable') mirrors.delete(mirror);
+        noteFailure(mirror, error);
       }
     }
     return read(registry);
@@ -130,23 +138,37 @@ export function createHttpRepository(
         }),
       ),
 
-    openBlob: (blob, options) =>
-      downloadBlob([...mirrors, registry], blob, {
+    openBlob(blob, options) {
+      const givers = new Set<EndpointSession>();
+      sources.set(blob.digest, givers);
+      return downloadBlob(mirrors, registry, blob, {
         ...options,
         path: `${path}/blobs/${blob.digest}`,
         scopes,
-      }),
+        onSource: (session) => givers.add(session),
+        onFailure: noteFailure,
+      });
+    },
+
+    distrustMirrors(digest) {
+      const liars = [...(sources.get(digest) ?? [])].filter((session) => session !== registry);
+      for (const liar of liars) mirrors.delete(liar);
+      sources.delete(digest);
+      return liars.length > 0;
+    },
 
     async readBlob(blob, { signal, maxBytes }) {
       checkSize(blob, maxBytes);
-      const chunks: Uint8Array[] = [];
-      for await (const chunk of repository.openBlob(blob, { signal })) chunks.push(chunk);
-      const bytes = Buffer.concat(chunks);
-      if (hasDigest(bytes, blob.digest)) return bytes;
-      throw new TsdError(
-        'bad_parameter',
-        `blob of ${domain}/${path}: its content does not have the digest ${blob.digest}`,
-      );
+      return readPastMirrors(repository, blob.digest, async () => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of repository.openBlob(blob, { signal })) chunks.push(chunk);
+        const bytes = Buffer.concat(chunks);
+        if (hasDigest(bytes, blob.digest)) return bytes;
+        throw new TsdError(
+          'bad_parameter',
+          `blob of ${domain}/${path}: its content does not have the digest ${blob.digest}`,
+        );
+      });
     },
 
     listTags: (signal) =>

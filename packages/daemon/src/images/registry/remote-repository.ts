@@ -32,6 +32,15 @@ export interface BlobSource extends BlobDescriptor {
 /** How a transfer goes on; called often, so cheap. */
 export type OnBytes = (transferredBytes: number) => void;
 
+/** Told of the wait before another try, each second: how many are left. */
+export type OnWait = (secondsLeft: number) => void;
+
+export interface TransferOptions {
+  readonly signal: AbortSignal;
+  readonly onBytes?: OnBytes;
+  readonly onWait?: OnWait;
+}
+
 /**
  * One repository of one registry, or of its mirrors for reading. All methods retry what may be retried, end with the
  * signal's reason when it aborts, and throw TsdError with Docker's texts and codes: `not_found` (manifest unknown),
@@ -49,7 +58,12 @@ export interface RemoteRepository {
    * The blob's bytes: exactly `sizeBytes` of them or an error. A broken connection is resumed with a Range request. The
    * digest is the reader's to verify. Small documents (configurations): see `readBlob`.
    */
-  openBlob(blob: BlobDescriptor, options: { signal: AbortSignal; onBytes?: OnBytes }): AsyncIterable<Uint8Array>;
+  openBlob(blob: BlobDescriptor, options: TransferOptions): AsyncIterable<Uint8Array>;
+  /**
+   * The bytes that `openBlob` gave last of a blob turned out to be something else: mirrors that gave of them are not asked any
+   * more. Returns whether there were any, so that another try may help.
+   */
+  distrustMirrors(digest: string): boolean;
   /** A whole small blob, verified. @throws TsdError `bad_parameter` above `maxBytes` */
   readBlob(blob: BlobDescriptor, options: { signal: AbortSignal; maxBytes: number }): Promise<Buffer>;
   /** All tags, page by page. */
@@ -59,7 +73,7 @@ export interface RemoteRepository {
   /** Cross-repository mount from a path of the same registry; false when the registry wants an upload instead. */
   mountBlob(digest: string, fromPath: string, signal: AbortSignal): Promise<boolean>;
   /** Uploads a blob whose digest is known, in resumable chunks. */
-  uploadBlob(blob: BlobSource, options: { signal: AbortSignal; onBytes?: OnBytes }): Promise<void>;
+  uploadBlob(blob: BlobSource, options: TransferOptions): Promise<void>;
   /** PUT of a manifest; returns the digest that it has in the registry. */
   putManifest(
     tagOrDigest: string,

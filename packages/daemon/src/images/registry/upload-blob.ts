@@ -4,12 +4,10 @@ import { waitToRetry } from './back-off.ts';
 import { discardBody, type HttpResponse } from './connections.ts';
 import { type EndpointSession, resolveLocation } from './registry-endpoint.ts';
 import { RegistryError, requestText } from './registry-error.ts';
-import type { BlobSource, OnBytes } from './remote-repository.ts';
+import type { BlobSource, OnBytes, TransferOptions } from './remote-repository.ts';
 import { responseError } from './response-error.ts';
 
-export interface UploadOptions {
-  readonly signal: AbortSignal;
-  readonly onBytes?: OnBytes;
+export interface UploadOptions extends TransferOptions {
   /** `library/alpine/blobs`. */
   readonly blobsPath: string;
   readonly scopes: readonly string[];
@@ -28,7 +26,7 @@ const RESUMED_CHUNK_BYTES = 16 * 1024 * 1024;
 
 /** Puts a blob into the repository; resumes where the registry says how far it came, else begins again. */
 export async function uploadBlob(session: EndpointSession, blob: BlobSource, options: UploadOptions): Promise<void> {
-  const { signal } = options;
+  const { signal, onWait } = options;
   let upload: Upload | null = options.location === undefined ? null : { location: options.location, offset: 0 };
   let chunkBytes = Number.POSITIVE_INFINITY;
   for (let failures = 0, furthest = 0; ; ) {
@@ -44,7 +42,8 @@ export async function uploadBlob(session: EndpointSession, blob: BlobSource, opt
         furthest = upload.offset;
         failures = 0;
       }
-      await waitToRetry(error, ++failures, session.endpoint.backOff, { signal, retries: ['soon', 'transfers'] });
+      const retries = ['soon', 'transfers'] as const;
+      await waitToRetry(error, ++failures, session.endpoint.backOff, { signal, retries, onWait });
       if (upload !== null) upload = await uploadStatus(session, upload.location, blob, options);
       chunkBytes = RESUMED_CHUNK_BYTES;
     }
