@@ -23,7 +23,7 @@ const secure = await startRegistry({ tlsNames: [NAME], user: USER });
 t.teardown(() => secure.remove());
 const mirror = await startRegistry();
 t.teardown(() => mirror.remove());
-/** As users name it. Its certificate is checked: unlike 127.0.0.1, the name is no loopback address. */
+/** As users name it. Its certificate is checked: an authority is given for it. */
 const secureHost = `${NAME}:${secure.port}`;
 
 // What a mirror lacks must not be looked for on the internet by a test.

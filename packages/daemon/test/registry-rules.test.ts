@@ -4,9 +4,12 @@ import { join } from 'node:path';
 import t from 'tap';
 import { readHostCertificates, secureContext } from '../src/images/registry/certificates.ts';
 import { parseChallenges } from '../src/images/registry/challenges.ts';
+import type { Lookup } from '../src/images/registry/host-addresses.ts';
+import { createHostTrust } from '../src/images/registry/host-trust.ts';
 import { proxyRules } from '../src/images/registry/proxy-rules.ts';
 import {
   domainOfServerAddress,
+  isThisHost,
   parseInsecureRegistries,
   parseMirror,
   registryHost,
@@ -111,13 +114,14 @@ t.test('hosts', async (t) => {
     '10.1.2.3:443',
     '[fd00::5]',
     'registry.lan:5000',
-    'ALL.lan:77',
+    'ALL.lan',
   ]) {
     t.ok(insecure.includes(host), host);
   }
   for (const host of [
     'registry.lan',
     'registry.lan:5001',
+    'all.lan:77',
     '10.2.0.1',
     'example.com',
     'localhost.example.com',
@@ -125,7 +129,65 @@ t.test('hosts', async (t) => {
   ]) {
     t.notOk(insecure.includes(host), host);
   }
+  for (const host of [
+    '127.9.9.9:1',
+    '0.0.0.0',
+    '[::]:80',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+    'LOCALHOST.',
+    'a.localhost:5',
+  ]) {
+    t.ok(isThisHost(host), host);
+  }
+  for (const host of ['10.0.0.1', 'localhost.example.com', '[fd00::1]:80', 'example.com.']) {
+    t.notOk(isThisHost(host), host);
+  }
   t.equal(parseMirror('https://mirror/hub').href, 'https://mirror/hub/');
+});
+
+t.test('names that lead to networks', async (t) => {
+  const never = new AbortController().signal;
+  const asked: string[] = [];
+  const known: Record<string, string[]> = { 'reg.lan': ['192.0.2.1', '10.1.2.3'], 'self.lan': ['127.0.0.1'] };
+  const lookup: Lookup = async (name) => {
+    asked.push(name);
+    if (name === 'slow.lan') return new Promise<never>(() => undefined);
+    if (known[name] === undefined) throw new Error('ENOTFOUND');
+    return known[name].map((address) => ({ address, family: 4 }));
+  };
+  const insecure = parseInsecureRegistries(['10.0.0.0/8', 'named.lan']);
+  const trust = createHostTrust(insecure, proxyRules({ HTTPS_PROXY: 'proxy', NO_PROXY: '.lan' }), lookup);
+  const isInsecure = (host: string): Promise<boolean> => trust.isInsecure(host, never);
+  t.equal(await isInsecure('reg.lan:5000'), true, 'as dockerd has it');
+  t.equal(await isInsecure('reg.lan'), true);
+  t.strictSame(asked, ['reg.lan'], 'looked up once');
+  t.equal(await isInsecure('self.lan:5000'), true, 'loopback too');
+  t.equal(await isInsecure('gone.lan:5000'), false);
+  t.equal(await isInsecure('10.7.7.7:5000'), true);
+  t.equal(await isInsecure('named.lan'), true);
+  t.equal(await isInsecure('named.lan:5000'), false, 'a name without a port is that name alone');
+  asked.length = 0;
+  t.equal(await isInsecure('elsewhere.example'), false);
+  t.strictSame(asked, [], 'what a proxy looks up is not looked up here');
+  const abort = new AbortController();
+  const reason = new Error('the client is gone');
+  setImmediate(() => abort.abort(reason));
+  await t.rejects(trust.isInsecure('slow.lan', abort.signal), reason, 'nobody waits for a name for ever');
+  t.equal(await trust.isThisHost('self.lan:80', never), true);
+  t.equal(await trust.isThisHost('reg.lan', never), false);
+
+  const connectTo = (host: string, isInsecure: boolean, mayBeThisHost: boolean): Promise<unknown> =>
+    new Promise((done, fail) =>
+      trust.lookupFor(host, { isInsecure, mayBeThisHost })(host, { all: true }, (error, found) =>
+        error === null ? done(found) : fail(error),
+      ),
+    );
+  t.strictSame(await connectTo('reg.lan', true, true), [{ address: '10.1.2.3', family: 4 }], 'in the network only');
+  t.match(await connectTo('reg.lan', false, false), { length: 2 });
+  await t.rejects(connectTo('self.lan', false, false), { code: 'bad_parameter' });
+  known['reg.lan'] = ['192.0.2.1'];
+  await t.rejects(connectTo('reg.lan', true, true), { code: 'bad_parameter' }, 'it has moved out of the network');
 });
 
 t.test('proxies', async (t) => {

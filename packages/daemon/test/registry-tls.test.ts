@@ -1,12 +1,13 @@
 /** Certificates, proxies, and where HTTP is allowed: a registry behind TLS, reached directly and by name through a proxy. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer as createHttpServer, request as httpRequest } from 'node:http';
+import { createServer as createHttpServer, request as httpRequest, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect, createServer as createNetServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { type HostileRegistry, startHostileRegistry } from '../../../test/support/hostile-registry.ts';
+import type { Lookup } from '../src/images/registry/host-addresses.ts';
 import { createRegistryClient, type RegistryClientSettings } from '../src/images/registry/registry-client.ts';
 import type { RegistryClient, RemoteRepository } from '../src/images/registry/remote-repository.ts';
 
@@ -195,7 +196,7 @@ t.test('other hosts, through a proxy', async (t) => {
   const certificateFolders = [certificatesFor(host, { 'ca.crt': 'ca.crt' })];
   await t.resolves(repository(t, host, { env, certificateFolders }).listTags(never), "the registry's own authority");
   await t.resolves(
-    repository(t, host, { env, insecureRegistries: ['registry.test'] }).listTags(never),
+    repository(t, host, { env, insecureRegistries: [host] }).listTags(never),
     'any, by --insecure-registry',
   );
 
@@ -271,6 +272,35 @@ t.test('limits and patience are the same through a proxy', async (t) => {
   await t.rejects(repository(t, host, settings).listTags(never), { message: /stopped sending/ });
 });
 
+t.test('a name that leads to loopback may speak HTTP, as dockerd has it', async (t) => {
+  const { plain } = await setUp(t);
+  const host = `reg.lan:${portOf(plain)}`;
+  let lookups = 0;
+  const lookup: Lookup = async () => [{ address: '127.0.0.1', family: 4 }];
+  await t.resolves(repository(t, host, { lookup }).listTags(never));
+  // What the name meant when it was asked first is not what is connected to.
+  const moves: Lookup = async () => [{ address: lookups++ === 0 ? '127.0.0.1' : '192.0.2.1', family: 4 }];
+  await t.rejects(repository(t, host, { lookup: moves }).listTags(never), { message: /may not be connected to/ });
+});
+
+t.test('a registry that is HTTPS refers to no HTTP, whatever fails beside', async (t) => {
+  const { plain, tlsPort } = await setUp(t);
+  const registry = repository(t, `127.0.0.1:${tlsPort}`, {
+    lookup: async () => Promise.reject(new Error('no such host')),
+  });
+  const held = Promise.withResolvers<ServerResponse>();
+  plain.misbehave((request, response, honest) => {
+    if (request.url?.includes('/tags/')) held.resolve(response);
+    else if (request.url?.includes('/manifests/')) request.socket.destroy();
+    else honest();
+  });
+  const refused = t.rejects(registry.listTags(never), { message: /which is not encrypted/ });
+  const response = await held.promise;
+  await t.rejects(registry.getManifest('latest', never), { code: 'unavailable' });
+  response.writeHead(401, { 'www-authenticate': 'Bearer realm="http://storage.test/token"' }).end();
+  await refused;
+});
+
 t.test('from HTTPS to HTTP: not for redirects, not for tokens', async (t) => {
   const { plain, tlsPort, proxyPort, proxied } = await setUp(t);
   const host = `registry.test:${tlsPort}`;
@@ -295,11 +325,25 @@ t.test('from HTTPS to HTTP: not for redirects, not for tokens', async (t) => {
     code: 'bad_parameter',
     message: /which is not encrypted/,
   });
-  plain.misbehave((_, response) => response.writeHead(307, { location: `http://${plain.host}/x` }).end());
-  await t.rejects(repository(t, host, settings).listTags(never), {
-    code: 'bad_parameter',
-    message: /refers to http:\/\/127.0.0.1:\d+, which is this host/,
-  });
+  const port = portOf(plain);
+  for (const target of [plain.host, `0.0.0.0:${port}`, `[::]:${port}`, `localhost.:${port}`, `a.localhost:${port}`]) {
+    plain.misbehave((_, response) => response.writeHead(307, { location: `https://${target}/x` }).end());
+    await t.rejects(
+      repository(t, host, settings).listTags(never),
+      { code: 'bad_parameter', message: /refers to https:.*, which is this host/ },
+      target,
+    );
+  }
+  // Names that lead here; one only when it is connected to.
+  let lookups = 0;
+  const lookup: Lookup = async (name) => [
+    { address: name === 'late.test' && lookups++ === 0 ? '192.0.2.1' : '127.0.0.1', family: 4 },
+  ];
+  const env = { ...settings.env, NO_PROXY: 'here.test,late.test' };
+  plain.misbehave((_, response) => response.writeHead(307, { location: `https://here.test:${port}/x` }).end());
+  await t.rejects(repository(t, host, { env, lookup }).listTags(never), { message: /which is this host/ });
+  plain.misbehave((_, response) => response.writeHead(307, { location: `https://late.test:${port}/x` }).end());
+  await t.rejects(repository(t, host, { env, lookup }).listTags(never), { message: /may not be connected to/ });
   t.ok(
     proxied.every((line) => line === `CONNECT ${host}`),
     'nobody else was asked',

@@ -15,9 +15,17 @@ export interface ChallengeMemory {
   challenge: Challenge | null;
 }
 
+/** What a request needs a header for. */
+export interface Access {
+  readonly scopes: readonly string[];
+  /** Where it goes: whose challenges are answered. */
+  readonly origin: URL;
+  readonly signal: AbortSignal;
+}
+
 export interface Authorizer {
-  /** The Authorization header for scopes; null as long as the registry asks for none that can be had. */
-  header(scopes: readonly string[], signal: AbortSignal): Promise<string | null>;
+  /** The Authorization header for a request; null as long as the registry asks for none that can be had. */
+  header(access: Access): Promise<string | null>;
   /**
    * The header that answers a 401, after which `header` gives the same.
    *
@@ -25,12 +33,7 @@ export interface Authorizer {
    * @returns null when there is nothing better to send
    * @throws TsdError `unauthorized` where credentials are asked for and there are none
    */
-  answer(
-    challenges: readonly Challenge[],
-    refused: string | null,
-    scopes: readonly string[],
-    signal: AbortSignal,
-  ): Promise<string | null>;
+  answer(challenges: readonly Challenge[], refused: string | null, access: Access): Promise<string | null>;
 }
 
 /** Sends a request to a token server: follows redirects, without credentials to other hosts. */
@@ -46,8 +49,8 @@ export interface AuthorizerDeps {
   readonly credentials: RegistryCredentials | null;
   readonly memory: ChallengeMemory;
   readonly send: SendTokenRequest;
-  /** Checks that a token server may be asked at all. @throws TsdError */
-  readonly checkRealm: (realm: URL) => void;
+  /** Checks that a token server may be asked at all, since credentials go there. @throws TsdError */
+  readonly checkRealm: (origin: URL, realm: URL, signal: AbortSignal) => Promise<void>;
   /** Gets the refresh token where one is asked for and given: what a login stores. */
   readonly onRefreshToken?: (token: string) => void;
 }
@@ -78,12 +81,8 @@ export function createAuthorizer({
     return basicHeader(credentials.username, credentials.password ?? '');
   };
 
-  const bearer = async (
-    challenge: Challenge,
-    refused: string | null,
-    scopes: readonly string[],
-    signal: AbortSignal,
-  ): Promise<string> => {
+  const bearer = async (challenge: Challenge, refused: string | null, access: Access): Promise<string> => {
+    const { scopes } = access;
     if (credentials?.registryToken) return `Bearer ${credentials.registryToken}`;
     const key = [challenge.parameters.get('realm'), challenge.parameters.get('service'), ...scopes].join(' ');
     const cached = tokens.get(key);
@@ -94,7 +93,7 @@ export function createAuthorizer({
       if (isGood) return token.header;
       if (tokens.get(key) === cached) tokens.delete(key);
     }
-    const fetched = tokens.get(key) ?? fetchToken(challenge, scopes, signal);
+    const fetched = tokens.get(key) ?? fetchToken(challenge, access);
     tokens.set(key, fetched);
     try {
       return (await fetched).header;
@@ -104,12 +103,12 @@ export function createAuthorizer({
     }
   };
 
-  const fetchToken = async (challenge: Challenge, scopes: readonly string[], signal: AbortSignal): Promise<Token> => {
+  const fetchToken = async (challenge: Challenge, { scopes, origin, signal }: Access): Promise<Token> => {
     const realm = URL.parse(challenge.parameters.get('realm') ?? '');
     if (realm === null || !['http:', 'https:'].includes(realm.protocol)) {
       throw new TsdError('bad_parameter', 'the registry names no valid token server (realm of WWW-Authenticate)');
     }
-    checkRealm(realm);
+    await checkRealm(origin, realm, signal);
     const service = challenge.parameters.get('service') ?? '';
     const response = credentials?.identityToken
       ? await send({
@@ -171,33 +170,29 @@ export function createAuthorizer({
     return { header: `Bearer ${token}`, expiresAtMs: performance.now() + lifeSeconds * 1000 };
   };
 
-  const respond = async (
-    challenge: Challenge,
-    refused: string | null,
-    scopes: readonly string[],
-    signal: AbortSignal,
-  ): Promise<string> => (challenge.scheme === 'bearer' ? bearer(challenge, refused, scopes, signal) : basic());
+  const respond = async (challenge: Challenge, refused: string | null, access: Access): Promise<string> =>
+    challenge.scheme === 'bearer' ? bearer(challenge, refused, access) : basic();
 
   return {
-    async header(scopes, signal) {
+    async header(access) {
       if (memory.challenge === null) return null;
       // Without credentials Basic cannot be answered, but parts of a registry may be open to all.
       if (memory.challenge.scheme === 'basic' && !credentials?.username) return null;
       try {
-        return await respond(memory.challenge, null, scopes, signal);
+        return await respond(memory.challenge, null, access);
       } catch {
-        signal.throwIfAborted();
+        access.signal.throwIfAborted();
         // Perhaps the registry asks for something else by now, or for nothing: its answer will tell.
         memory.challenge = null;
         return null;
       }
     },
-    async answer(challenges, refused, scopes, signal) {
+    async answer(challenges, refused, access) {
       const challenge =
         challenges.find(({ scheme, parameters }) => scheme === 'bearer' && parameters.has('realm')) ??
         challenges.find(({ scheme }) => scheme === 'basic');
       if (challenge === undefined) return null;
-      const header = await respond(challenge, refused, scopes, signal);
+      const header = await respond(challenge, refused, access);
       memory.challenge = challenge;
       return header === refused ? null : header;
     },

@@ -4,17 +4,17 @@ import { Readable } from 'node:stream';
 import { TsdError } from '@tsd/shared/errors';
 import type { Dispatcher } from 'undici';
 import { type HostCertificates, readHostCertificates, secureContext } from './certificates.ts';
+import type { HostTrust } from './host-trust.ts';
 import { loadUndici } from './load-undici.ts';
 import type { Environment, ProxyRules } from './proxy-rules.ts';
 import { networkError, RegistryError, requestText } from './registry-error.ts';
-import type { InsecureHosts } from './registry-hosts.ts';
 import { type Timeouts, watchRequest } from './request-watch.ts';
 
 export interface ConnectionSettings {
   readonly env: Environment;
   readonly proxyFor: ProxyRules;
   readonly certificateFolders: readonly string[];
-  readonly insecureHosts: InsecureHosts;
+  readonly trust: HostTrust;
   readonly timeouts: Timeouts;
   readonly userAgent: string;
 }
@@ -39,6 +39,15 @@ export interface HttpResponse {
   readonly signal: AbortSignal;
 }
 
+/** How a host is to be connected to. */
+interface Standing {
+  readonly isInsecure: boolean;
+  /** Nothing that the registry refers to may lead to this host, unless the registry is on it. */
+  readonly mayBeThisHost: boolean;
+}
+
+const STRANGER: Standing = { isInsecure: false, mayBeThisHost: false };
+
 export interface Connections {
   /** One request, neither redirected nor repeated. @throws TsdError, or the signal's reason */
   send(request: HttpRequest): Promise<HttpResponse>;
@@ -60,6 +69,19 @@ const MAX_DISCARDED_BYTES = 128 * 1024;
  */
 export function createConnections(hostAndPort: string, settings: ConnectionSettings): Connections {
   const { connectMs, stallMs } = settings.timeouts;
+  const { trust } = settings;
+  /** What is known of hosts when a request is about to go there. */
+  const standings = new Map<string, Standing>();
+  /** As users write it, with the port that a URL leaves away. */
+  const hostOf = (url: URL): string =>
+    URL.parse(`${url.protocol}//${hostAndPort}/`)?.origin === url.origin ? hostAndPort : url.host;
+  const judge = async (url: URL, signal: AbortSignal): Promise<void> => {
+    const host = hostOf(url);
+    const isInsecure = await trust.isInsecure(host, signal);
+    const mayBeThisHost = host === hostAndPort || (await trust.isThisHost(hostAndPort, signal));
+    if (standings.size > MAX_HOSTS) standings.clear();
+    standings.set(host, { isInsecure, mayBeThisHost });
+  };
   let agent: Promise<Dispatcher> | undefined;
   const open = async (): Promise<Dispatcher> => {
     // Costs some megabytes: not for a daemon that talks to no registry.
@@ -68,7 +90,9 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
       maxOrigins: MAX_HOSTS,
       factory: (origin) => {
         const url = new URL(origin);
-        const tls = tlsOptions(url, hostAndPort, settings);
+        const host = hostOf(url);
+        const standing = standings.get(host) ?? STRANGER;
+        const tls = tlsOptions(url, hostAndPort, standing.isInsecure, settings);
         const proxy = settings.proxyFor(url);
         // No limit on connections: whoever pulls and pushes has one, and a request that waits for one looks as if it hung.
         const options = {
@@ -80,7 +104,10 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
           headersTimeout: stallMs,
           bodyTimeout: stallMs,
         };
-        if (proxy === null) return new Pool(url.origin, { ...options, connect: { timeout: connectMs, ...tls } });
+        if (proxy === null) {
+          const lookup = settings.trust.lookupFor(host, standing);
+          return new Pool(url.origin, { ...options, connect: { timeout: connectMs, lookup, ...tls } });
+        }
         // For the connections to the proxy too: by itself undici gives them its defaults.
         const factory = (target: string | URL, more: object): Dispatcher => new Pool(target, { ...options, ...more });
         return new ProxyAgent({
@@ -102,6 +129,7 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
       try {
         agent ??= open();
         const dispatcher = await agent;
+        await judge(url, signal);
         const response = await watch.answered((within) =>
           dispatcher.request({
             origin: url.origin,
@@ -132,7 +160,7 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
 }
 
 /** Undefined certificates mean Node's defaults; loopback and insecure registries need no authority, unless one is given. */
-function tlsOptions(url: URL, registry: string, settings: ConnectionSettings): object {
+function tlsOptions(url: URL, registry: string, isInsecure: boolean, settings: ConnectionSettings): object {
   if (url.protocol !== 'https:') return {};
   const own = readHostCertificates(settings.certificateFolders, url.host);
   const others: HostCertificates =
@@ -142,7 +170,7 @@ function tlsOptions(url: URL, registry: string, settings: ConnectionSettings): o
   const authorities = [...own.authorities, ...others.authorities];
   return {
     secureContext: secureContext(settings.env, authorities, own.clients),
-    rejectUnauthorized: authorities.length > 0 || !settings.insecureHosts.includes(url.host),
+    rejectUnauthorized: authorities.length > 0 || !isInsecure,
   };
 }
 

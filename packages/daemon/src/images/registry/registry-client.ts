@@ -3,6 +3,8 @@ import { TsdError } from '@tsd/shared/errors';
 import type { BackOff } from './back-off.ts';
 import { CERTIFICATE_FOLDERS } from './certificates.ts';
 import { discardBody } from './connections.ts';
+import { type Lookup, systemLookup } from './host-addresses.ts';
+import { createHostTrust } from './host-trust.ts';
 import { createHttpRepository } from './http-repository.ts';
 import { type Environment, proxyRules } from './proxy-rules.ts';
 import { createEndpoint, type EndpointSettings, type RegistryEndpoint } from './registry-endpoint.ts';
@@ -27,6 +29,8 @@ export interface RegistryClientSettings {
   readonly userAgent: string;
   /** Default: /etc/tsd/certs.d and /etc/docker/certs.d. */
   readonly certificateFolders?: readonly string[];
+  /** Default: the system's. */
+  readonly lookup?: Lookup;
   readonly timeouts?: Timeouts;
   readonly backOff?: BackOff;
 }
@@ -37,11 +41,16 @@ const BACK_OFF: BackOff = { attempts: 5, firstDelayMs: 500, maxDelayMs: 30_000 }
 
 /** @throws TsdError `bad_parameter` for a mirror, an insecure registry or a proxy that cannot be */
 export function createRegistryClient(settings: RegistryClientSettings): RegistryClient {
+  const proxyFor = proxyRules(settings.env);
   const common: EndpointSettings = {
     env: settings.env,
-    proxyFor: proxyRules(settings.env),
+    proxyFor,
     certificateFolders: settings.certificateFolders ?? CERTIFICATE_FOLDERS,
-    insecureHosts: parseInsecureRegistries(settings.insecureRegistries),
+    trust: createHostTrust(
+      parseInsecureRegistries(settings.insecureRegistries),
+      proxyFor,
+      settings.lookup ?? systemLookup,
+    ),
     timeouts: settings.timeouts ?? TIMEOUTS,
     backOff: settings.backOff ?? BACK_OFF,
     userAgent: settings.userAgent,

@@ -11,8 +11,8 @@ import {
   type HttpRequest,
   type HttpResponse,
 } from './connections.ts';
+import type { HostTrust } from './host-trust.ts';
 import { RegistryError, requestText, speaksPlainHttp } from './registry-error.ts';
-import { type InsecureHosts, isLoopback } from './registry-hosts.ts';
 import type { RegistryCredentials } from './remote-repository.ts';
 import { responseError } from './response-error.ts';
 
@@ -64,15 +64,18 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
   const host = isMirror ? base.host : base;
   const connections = createConnections(host, settings);
   const memory: ChallengeMemory = { challenge: null };
-  const isFound = !isMirror && settings.insecureHosts.includes(host);
-  let found = isMirror ? base : isFound ? null : new URL(`https://${host}/`);
+  const { trust } = settings;
+  let found: URL | null = null;
   const findBase = async (signal: AbortSignal): Promise<URL> => {
+    if (isMirror) return base;
+    // Told each time: where its name leads to may change.
+    if (!(await trust.isInsecure(host, signal))) return new URL(`https://${host}/`);
     found ??= await findScheme(host, connections, signal);
     return found;
   };
   /** A registry that is set up anew may speak the other scheme; one that gets HTTP where it speaks HTTPS answers 400. */
   const findAgain = (): void => {
-    if (isFound) found = null;
+    found = null;
   };
 
   const session = (
@@ -84,29 +87,25 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
       memory,
       send: async (request) => {
         // All headers are secrets here: the password is among them.
-        const response = await follow(
-          connections,
-          settings.insecureHosts,
-          { ...request, headers: {} },
-          request.headers,
-        );
+        const response = await follow(connections, trust, { ...request, headers: {} }, request.headers);
         return passing(response) ? Promise.reject(await responseError(response)) : response;
       },
       // Credentials go there: in the clear only where the registry's own would.
-      checkRealm: (realm) => checkReferral(found ?? new URL(`http://${host}/`), realm, settings.insecureHosts),
+      checkRealm: (origin, realm, signal) => checkReferral(origin, realm, trust, signal),
       ...(onRefreshToken === undefined ? {} : { onRefreshToken }),
     });
     const once = async (request: EndpointRequest): Promise<HttpResponse> => {
       const { method, target, scopes, headers = {}, body, signal } = request;
       const origin = await findBase(signal);
       const url = typeof target === 'string' ? new URL(`v2/${target}`, origin) : target;
-      checkReferral(origin, url, settings.insecureHosts);
+      await checkReferral(origin, url, trust, signal);
       const send = (authorization: string | null): Promise<HttpResponse> => {
         const isOwn = url.origin === origin.origin;
         const secret = isOwn && authorization !== null ? { authorization } : {};
-        return follow(connections, settings.insecureHosts, { method, url, headers, body: body?.(), signal }, secret);
+        return follow(connections, trust, { method, url, headers, body: body?.(), signal }, secret);
       };
-      const authorization = await authorizer.header(scopes, signal);
+      const access = { scopes, origin, signal };
+      const authorization = await authorizer.header(access);
       let response = await send(authorization).catch((error: unknown) => {
         findAgain();
         throw error;
@@ -115,7 +114,7 @@ export function createEndpoint(base: string | URL, settings: EndpointSettings): 
       if (response.status === 401 && response.url.origin === origin.origin) {
         const challenges = parseChallenges([response.headers['www-authenticate'] ?? []].flat());
         const refusal = await responseError(response);
-        const answer = await authorizer.answer(challenges, authorization, scopes, signal);
+        const answer = await authorizer.answer(challenges, authorization, access);
         if (answer === null) throw refusal;
         response = await send(answer);
       }
@@ -161,7 +160,7 @@ async function findScheme(host: string, connections: Connections, signal: AbortS
  */
 async function follow(
   connections: Connections,
-  insecureHosts: InsecureHosts,
+  trust: HostTrust,
   request: HttpRequest,
   secret: Readonly<Record<string, string>>,
 ): Promise<HttpResponse> {
@@ -182,7 +181,7 @@ async function follow(
       );
     }
     const next = resolveLocation(location, response);
-    checkReferral(url, next, insecureHosts);
+    await checkReferral(url, next, trust, signal);
     url = next;
     // What left its origin once gets no secrets any more, even if it comes back.
     isOwn &&= url.origin === request.url.origin;
@@ -212,12 +211,12 @@ export function resolveLocation(location: string | undefined, response: Pick<Htt
  * Whether a registry may send this host elsewhere: from HTTPS to HTTP only where the other may speak it anyway, and to
  * loopback only from there, since what listens there is not for others to ask.
  */
-function checkReferral(from: URL, to: URL, insecureHosts: InsecureHosts): void {
+async function checkReferral(from: URL, to: URL, trust: HostTrust, signal: AbortSignal): Promise<void> {
   if (from.origin === to.origin) return;
-  if (isLoopback(to.host) && !isLoopback(from.host)) {
+  if ((await trust.isThisHost(to.host, signal)) && !(await trust.isThisHost(from.host, signal))) {
     throw new TsdError('bad_parameter', `the registry ${from.host} refers to ${to.origin}, which is this host`);
   }
-  if (to.protocol === 'https:' || from.protocol === 'http:' || insecureHosts.includes(to.host)) return;
+  if (to.protocol === 'https:' || from.protocol === 'http:' || (await trust.isInsecure(to.host, signal))) return;
   throw new TsdError(
     'bad_parameter',
     `the registry ${from.host} refers to ${to.origin}, which is not encrypted (to allow that, start tsd with --insecure-registry ${to.host})`,

@@ -6,9 +6,12 @@ import { TsdError } from '@tsd/shared/errors';
 const DOCKER_HUB_HOST = 'registry-1.docker.io';
 export const DOCKER_HUB_DOMAIN = 'docker.io';
 
+/** Who may speak plain HTTP, or HTTPS with a certificate that nobody vouches for. */
 export interface InsecureHosts {
-  /** Whether `host[:port]` may speak plain HTTP, or HTTPS with a certificate that nobody vouches for. */
+  /** Whether `host[:port]` is among them as it is written. */
   includes(hostAndPort: string): boolean;
+  /** Whether an address is, in one of the networks. */
+  hasAddress(address: string): boolean;
 }
 
 /** The `host[:port]` that serves a reference's domain. */
@@ -64,7 +67,7 @@ export function parseMirror(text: string): URL {
 }
 
 /**
- * `--insecure-registry`: hosts, `host:port` and networks in CIDR notation. Loopback always belongs to them.
+ * `--insecure-registry`: `host[:port]`, each as images name it, and networks in CIDR notation. Loopback always belongs to them.
  *
  * @throws TsdError `bad_parameter` with dockerd's texts
  */
@@ -72,7 +75,7 @@ export function parseInsecureRegistries(entries: readonly string[]): InsecureHos
   const networks = new BlockList();
   networks.addSubnet('127.0.0.0', 8, 'ipv4');
   networks.addAddress('::1', 'ipv6');
-  const hosts = new Set(['localhost']);
+  const hosts = new Set<string>();
   for (const entry of entries) {
     if (/^https?:\/\//i.test(entry)) {
       throw new TsdError('bad_parameter', `insecure registry ${entry} should not contain '://'`);
@@ -93,26 +96,39 @@ export function parseInsecureRegistries(entries: readonly string[]): InsecureHos
       throw new TsdError('bad_parameter', `insecure registry ${entry} is not valid: invalid host "${entry}"`);
     }
   }
+  const hasAddress = (address: string): boolean => contains(networks, address);
   return {
     includes(hostAndPort) {
       const name = hostAndPort.toLowerCase();
       const host = hostName(name);
-      if (hosts.has(name) || hosts.has(host)) return true;
-      const family = isIP(host);
-      return family !== 0 && networks.check(host, family === 4 ? 'ipv4' : 'ipv6');
+      return hosts.has(name) || host === 'localhost' || hasAddress(host);
     },
+    hasAddress,
   };
 }
 
-const loopback = parseInsecureRegistries([]);
+const ownAddresses = new BlockList();
+for (const network of ['127.0.0.0', '0.0.0.0']) ownAddresses.addSubnet(network, 8, 'ipv4');
+for (const address of ['::1', '::']) ownAddresses.addAddress(address, 'ipv6');
 
-/** Whether `host[:port]` is written as an address of this host itself. */
-export function isLoopback(hostAndPort: string): boolean {
-  return loopback.includes(hostAndPort);
+/**
+ * Whether `host[:port]` is written as an address of this host itself: loopback, the unspecified address, which leads there too, and
+ * the names that belong to it (RFC 6761, 6.3).
+ */
+export function isThisHost(hostAndPort: string): boolean {
+  const name = hostName(hostAndPort).toLowerCase().replace(/\.$/, '');
+  return name === 'localhost' || name.endsWith('.localhost') || contains(ownAddresses, name);
+}
+
+function contains(networks: BlockList, address: string): boolean {
+  const family = isIP(address);
+  return family !== 0 && networks.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
 /** The host without its port and without the brackets of an IPv6 address. */
 export function hostName(hostAndPort: string): string {
+  // An IPv6 address without brackets has no port.
+  if (isIP(hostAndPort) === 6) return hostAndPort;
   return hostAndPort.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
