@@ -16,6 +16,11 @@ export function sharedNamespaces(pid: number): NamespaceName[] {
   return NAMESPACES.filter((name) => readlinkSync(`/proc/${pid}/ns/${name}`) === readlinkSync(`/proc/self/ns/${name}`));
 }
 
+/** What identifies a namespace of the process. */
+export function namespaceOf(pid: number | 'self', name: NamespaceName): string {
+  return readlinkSync(`/proc/${pid}/ns/${name}`);
+}
+
 /** Soft and hard limits of the process by name, proc_pid_limits(5). */
 export function readLimits(pid: number): Readonly<Record<string, string>> {
   const lines = readFileSync(`/proc/${pid}/limits`, 'utf8').trimEnd().split('\n').slice(1);

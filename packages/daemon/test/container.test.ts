@@ -422,6 +422,56 @@ t.test('detach keys', (t) => {
   t.end();
 });
 
+t.test('containers that share namespaces share a range of ids until the last of them is gone', async (t) => {
+  const [world, deps] = await withDaemon(t);
+  const id = (name: string, HostConfig: object = {}) => createContainer(deps, { ...BUSYBOX, HostConfig }, { name }).Id;
+  const rangeOf = (name: string) => deps.store.lookup(name).idRange;
+  const target = id('target', { IpcMode: 'shareable' });
+  id('peer', { PidMode: 'container:target' });
+  t.match(deps.store.lookup('peer').hostConfig, { PidMode: `container:${target}` });
+  id('peer-of-peer', { IpcMode: 'container:target', PidMode: 'container:peer' });
+  t.equal(rangeOf('peer'), rangeOf('target'));
+  t.equal(rangeOf('peer-of-peer'), rangeOf('target'));
+  id('with-host-ids', { PidMode: 'container:target', UsernsMode: 'host' });
+  t.equal(rangeOf('with-host-ids'), null);
+  // Docker's texts, and no `not_found`, for which docker's client would pull.
+  t.throws(() => id('lost', { PidMode: 'container:nosuch' }), {
+    code: 'bad_parameter',
+    message: 'No such container: nosuch',
+  });
+  t.throws(() => id('lost', { PidMode: 'container:with-host-ids' }), {
+    code: 'bad_parameter',
+    message: /use --userns=host too/,
+  });
+  const other = id('other', { IpcMode: 'shareable' });
+  t.throws(() => id('lost', { PidMode: 'container:target', IpcMode: 'container:other' }), {
+    code: 'bad_parameter',
+    message: /different user namespaces/,
+  });
+  await t.rejects(startContainer(deps, 'peer'), { code: 'conflict', message: `container ${target} is not running` });
+  await removeContainer(deps, other, { force: false });
+
+  const first = rangeOf('target') ?? 0;
+  /** Whether a new container could get the range: all that are free are taken, and given back. */
+  const isFree = (): boolean => {
+    const taken: number[] = [];
+    t.throws(() => {
+      for (;;) taken.push(deps.idRanges.allocate());
+    }, /ranges are in use/);
+    for (const one of taken) deps.idRanges.release(one);
+    return taken.includes(first);
+  };
+  await removeContainer(deps, 'target', { force: false });
+  await t.rejects(startContainer(deps, 'peer'), { code: 'not_found' });
+  t.notOk(isFree());
+  await removeContainer(deps, 'peer', { force: false });
+  t.notOk(isFree());
+  const next = await world.daemon();
+  t.equal(next.store.lookup('peer-of-peer').idRange, first, 'the next daemon knows');
+  await removeContainer(next, 'peer-of-peer', { force: false });
+  t.equal(world.processes.length, 0, 'nothing was started');
+});
+
 t.test('list: defaults, all, limit and filters', async (t) => {
   const [world, deps] = await withDaemon(t);
   createContainer(deps, { ...BUSYBOX, Labels: { role: 'web' }, Cmd: ['sh', '-c', 'a b'] }, { name: 'web' });

@@ -368,9 +368,67 @@ t.test('namespaces of the host', async (t) => {
   t.ok(host.includes('H new-mount fsType=sysfs attributes=nosuid,nodev,noexec,rdonly slot=[9]'));
   t.ok(host.includes('H clone-tree /dev/shm slot=[7]'));
   t.notMatch(host.join('\n'), /set-hostname|netlink|sys\/net/);
-  t.throws(() => planned({}, { PidMode: 'container:x' }), { code: 'not_implemented' });
+  t.throws(() => planned({}, { PidMode: 'container:x' }), { code: 'internal' });
   t.throws(() => planned({}, { IpcMode: 'wild' }), { code: 'bad_parameter', message: 'invalid IpcMode: wild' });
   t.notMatch(planned({}, { IpcMode: 'none' }).lines.join('\n'), /shm/);
+});
+
+t.test('pid and ipc namespaces of other containers', async (t) => {
+  const modes = { PidMode: 'container:a', IpcMode: 'container:b' };
+  const until = (lines: readonly string[], end: string) =>
+    lines.slice(
+      0,
+      lines.findIndex((one) => one.includes(end)),
+    );
+  const { lines } = planned({}, { ...modes, Init: true }, { joined: { pid: 98, ipc: 99 } });
+  t.same(
+    until(lines, 'devpts').filter((one) => !one.includes('/cg/')),
+    [
+      'H open-pidfd pid=98 slot=[4]',
+      'H join-namespaces slot=[4] namespaces=pid',
+      'H open-pidfd pid=99 slot=[5]',
+      'H join-namespaces slot=[5] namespaces=ipc',
+      'H clone namespaces=',
+      'C new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[6]',
+      'C join-namespaces slot=[5] namespaces=mount',
+      'C clone-tree /dev/shm slot=[7]',
+      'C join-namespaces namespaces=mount',
+      'C join-namespaces slot=[4] namespaces=user',
+      'C unshare namespaces=uts,net',
+      'H open-child-namespace namespace=user slot=[3]',
+      'C unshare namespaces=mount ahead',
+      'C set-root-propagation propagation=private ahead',
+    ],
+    'the id maps are there, and the user namespace is opened once the process is in it',
+  );
+  t.ok(lines.includes('C set-mount-attributes slot=[7] set=nosuid,nodev,noexec propagation=private ahead'));
+  t.ok(lines.includes('C attach-mount slot=[7] [8]/shm create=directory'));
+  t.notMatch(lines.at(-1), / init$/, 'another is pid 1');
+
+  const one = planned({}, { IpcMode: 'container:b' }, { joined: { ipc: 99 } }).lines;
+  t.ok(one.includes('H clone namespaces=pid'), 'a pid namespace of its own');
+  t.same(
+    one.filter((each) => each.startsWith('C unshare')),
+    ['C unshare namespaces=uts,net', 'C unshare namespaces=mount ahead', 'C unshare namespaces=cgroup'],
+  );
+
+  const onHost = planned({}, { ...modes, UsernsMode: 'host' }, { joined: { pid: 98, ipc: 98 }, idRange: null }).lines;
+  t.same(
+    until(onHost, 'devpts').filter((each) => !each.includes('/cg/')),
+    [
+      'H open-pidfd pid=98 slot=[3]',
+      'H join-namespaces slot=[3] namespaces=pid',
+      'H join-namespaces slot=[3] namespaces=ipc',
+      'H clone namespaces=uts,net',
+      'C new-mount fsType=proc attributes=nosuid,nodev,noexec slot=[4] ahead',
+      'C join-namespaces slot=[3] namespaces=mount ahead',
+      'C clone-tree /dev/shm slot=[5] ahead',
+      'C join-namespaces namespaces=mount ahead',
+      'C unshare namespaces=mount ahead',
+      'C set-root-propagation propagation=private ahead',
+    ],
+  );
+  t.throws(() => planned({}, {}, { joined: { pid: 98 } }), { code: 'internal' });
 });
 
 t.test('interfaces', async (t) => {

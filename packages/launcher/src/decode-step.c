@@ -137,7 +137,7 @@ void decode_payload(struct reader *r, struct step *step)
         step->slot = read_slot(r);
         return;
     case OP_JOIN_NAMESPACES:
-        step->slot = read_slot(r);
+        step->slot = read_optional_slot(r);
         step->namespaces.bits = read_namespaces(r);
         return;
     case OP_UNSHARE:

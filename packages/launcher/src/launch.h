@@ -13,7 +13,7 @@ struct launch {
     uint32_t child_namespaces; /* that it was cloned with */
     bool has_baton;
     bool in_child;          /* this is the child */
-    bool new_user_namespace; /* the child becomes its root before its first step but enter-cgroup */
+    bool new_user_namespace; /* the child becomes its root before its next step: PROTOCOL.md, Implied */
     bool stdio_made;
     bool own_descriptors; /* the child has a table of its own, with the stdio on 0-2 */
     uint32_t umask;

@@ -95,7 +95,7 @@ _Noreturn void run_child(struct launch *launch)
             clear_detail();
             /* cgroups are entered with the launcher's own ids, which steps ahead do not change: PROTOCOL.md, enter-cgroup */
             int result = 0;
-            if (launch->new_user_namespace && !step->ahead && step->op != OP_ENTER_CGROUP) {
+            if (launch->new_user_namespace && !step->ahead && step->op != OP_ENTER_CGROUP && step->op != OP_UNSHARE) {
                 launch->new_user_namespace = false;
                 result = become_namespace_root();
             }

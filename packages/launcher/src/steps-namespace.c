@@ -160,9 +160,13 @@ static void outdate_prepared_child(struct launch *launch)
 int step_join_namespaces(struct launch *launch, const struct step *step)
 {
     outdate_prepared_child(launch);
-    if (setns(slot_fd(step->slot), (int)clone_flags(step->namespaces.bits)) < 0)
+    int pidfd = step->slot == NO_SLOT ? LAUNCHER_PIDFD : slot_fd(step->slot);
+    if (setns(pidfd, (int)clone_flags(step->namespaces.bits)) < 0)
         return -1;
-    return launch->in_child && step->namespaces.bits & NAMESPACE_USER ? become_namespace_root() : 0;
+    /* run_child makes it the root, as after a clone */
+    if (launch->in_child && step->namespaces.bits & NAMESPACE_USER)
+        launch->new_user_namespace = true;
+    return 0;
 }
 
 /* The mounts are held until the supervisor ends. If the process were their last user, its exit would wait until all of them are

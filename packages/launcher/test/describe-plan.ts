@@ -63,7 +63,7 @@ function describe(step: Step): readonly (string | number)[] {
     case 'open-child-namespace':
       return [namespaces([step.namespace]), step.slot];
     case 'join-namespaces':
-      return [step.slot, namespaces(step.namespaces)];
+      return [slot(step.slot), namespaces(step.namespaces)];
     case 'unshare':
       return [namespaces(step.namespaces)];
     case 'clone':

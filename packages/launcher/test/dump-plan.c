@@ -204,7 +204,7 @@ static void fields(FILE *to, const struct step *step)
         fprintf(to, " %" PRIu32, step->slot);
         return;
     case OP_JOIN_NAMESPACES:
-        fprintf(to, " %" PRIu32, step->slot);
+        optional_number(to, step->slot, "none");
         namespaces(to, step->namespaces.bits);
         return;
     case OP_UNSHARE:

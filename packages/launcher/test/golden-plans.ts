@@ -43,6 +43,7 @@ const everyStep: Step[] = [
   },
   { op: 'open-pidfd', side: 'host', pid: 4_194_303, slot: 4 },
   { op: 'join-namespaces', side: 'host', slot: 4, namespaces: ['pid'] },
+  { op: 'join-namespaces', side: 'host', namespaces: ['mount'] },
   { op: 'unshare', side: 'host', namespaces: ['net', 'ipc'] },
   {
     op: 'clone',

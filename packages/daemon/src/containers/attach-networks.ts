@@ -87,8 +87,8 @@ export async function releaseNetworks(
 ): Promise<void> {
   networks.sharers.remove(id);
   networks.directory.drop(id);
-  // With the host's processes, those of the container may outlive the first one.
-  if (networks.sharers.isShared(id) || store.byId(id)?.hostConfig.PidMode === 'host') {
+  // Without a pid namespace of its own, other processes of the container may outlive the first one.
+  if (networks.sharers.isShared(id) || (store.byId(id)?.hostConfig.PidMode ?? '') !== '') {
     await removeInterfaces({ networks }, id);
     await networks.firewall.removeContainer(id);
     networks.sharers.forget(id);

@@ -95,7 +95,7 @@ function checkProcessors(host: HostConfig, processors: number): void {
   }
 }
 
-/** Modes that name another container need namespaces to be joined, which is not there yet. */
+/** `container:ID` of PidMode and IpcMode was looked up before. */
 function checkModes(host: HostConfig): void {
   const modes: readonly (readonly [field: string, value: string, known: readonly string[]])[] = [
     ['PidMode', host.PidMode, ['', 'host']],
@@ -104,11 +104,9 @@ function checkModes(host: HostConfig): void {
     ['UsernsMode', host.UsernsMode, ['', 'host']],
     ['CgroupnsMode', host.CgroupnsMode, ['private', 'host']],
   ];
+  const joinable = ['PidMode', 'IpcMode'];
   for (const [field, value, known] of modes) {
-    if (known.includes(value)) continue;
-    if (value.startsWith('container:')) {
-      throw notYet(`HostConfig.${field} "${value}": sharing another container's namespace`);
-    }
+    if (known.includes(value) || (joinable.includes(field) && value.startsWith('container:'))) continue;
     throw bad(`invalid HostConfig.${field} "${value}": known are ${known.map((one) => `"${one}"`).join(', ')}`);
   }
 }

@@ -15,7 +15,11 @@ export function containerLaunchInput(
   files: ContainerFiles,
   planning: LaunchPlanning,
   root: { readonly layerCount: number; readonly accounts: Accounts },
-  networks: { readonly interfaces: readonly PlannedInterface[]; readonly joinedPid?: number | undefined },
+  running: {
+    readonly interfaces: readonly PlannedInterface[];
+    readonly joinedNetworkPid?: number | undefined;
+    readonly joined?: LaunchInput['joined'];
+  },
 ): LaunchInput {
   const { config, hostConfig } = record;
   const limits = parseLogLimits(hostConfig.LogConfig);
@@ -33,8 +37,9 @@ export function containerLaunchInput(
     idRange: record.idRange === null ? null : { first: record.idRange, size: ID_RANGE_SIZE },
     paths: files,
     log: limits === null ? null : { file: files.logFile, ...limits },
-    networks: networks.interfaces,
-    joinedNetworkPid: networks.joinedPid,
+    networks: running.interfaces,
+    joinedNetworkPid: running.joinedNetworkPid,
+    joined: running.joined,
     devices,
     consoleSize: rows > 0 && columns > 0 ? { rows, columns } : undefined,
     compileSeccomp: planning.compileSeccomp,

@@ -5,6 +5,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import type { Database } from '../storage/database.ts';
 import type { ContainerConfig, ContainerRecord, HostConfig } from './container.ts';
+import { joinsNamespace } from './joined-namespaces.ts';
 import type { ContainerStatus } from './lifecycle.ts';
 
 /** What of a record may change after its creation. */
@@ -60,6 +61,7 @@ interface ContainerRow {
   config: string;
   host_config: string;
   id_range: number | null;
+  joined_id_range: number | null;
   created_at: string;
   started_at: string | null;
   finished_at: string | null;
@@ -74,9 +76,9 @@ interface ContainerRow {
 }
 
 const INSERT = `
-  INSERT INTO containers (id, name, status, image_id, image_reference, config, host_config, id_range, created_at,
+  INSERT INTO containers (id, name, status, image_id, image_reference, config, host_config, id_range, joined_id_range, created_at,
     started_at, finished_at, pid, pid_start_ticks, exit_code, exit_signal, oom_killed, error, restart_count, stop_requested)
-  VALUES (@id, @name, @status, @image_id, @image_reference, @config, @host_config, @id_range, @created_at,
+  VALUES (@id, @name, @status, @image_id, @image_reference, @config, @host_config, @id_range, @joined_id_range, @created_at,
     @started_at, @finished_at, @pid, @pid_start_ticks, @exit_code, @exit_signal, @oom_killed, @error, @restart_count,
     @stop_requested)`;
 
@@ -198,7 +200,7 @@ function recordOf(row: ContainerRow): ContainerRecord {
     imageReference: row.image_reference,
     config: JSON.parse(row.config) as ContainerConfig,
     hostConfig: JSON.parse(row.host_config) as HostConfig,
-    idRange: row.id_range,
+    idRange: row.id_range ?? row.joined_id_range,
     createdAt: row.created_at,
     startedAt: row.started_at,
     finishedAt: row.finished_at,
@@ -222,7 +224,8 @@ function rowOf(record: ContainerRecord): ContainerRow {
     image_reference: record.imageReference,
     config: JSON.stringify(record.config),
     host_config: JSON.stringify(record.hostConfig),
-    id_range: record.idRange,
+    id_range: joinsNamespace(record.hostConfig) ? null : record.idRange,
+    joined_id_range: joinsNamespace(record.hostConfig) ? record.idRange : null,
     created_at: record.createdAt,
     started_at: record.startedAt,
     finished_at: record.finishedAt,

@@ -23,6 +23,7 @@ import { nameConflict } from './container-store.ts';
 import { joinedContainer, requestedEndpoints } from './endpoint-request.ts';
 import { generateContainerName } from './generated-name.ts';
 import { normalizeHostConfig } from './host-config.ts';
+import { sharedIdRange, withJoinedContainers } from './joined-namespaces.ts';
 import { parseExtraHost } from './network-files.ts';
 import { checkPorts } from './requested-ports.ts';
 import { nowNs, timestampOfNs } from './timestamp.ts';
@@ -56,7 +57,10 @@ export function createContainer(
   requireRunnableOs(image.config);
   if (platform) checkPlatform(imageReference, image.config, parsePlatform(platform));
 
-  const hostConfig = withFoundContainers(deps, normalizeHostConfig(body.HostConfig ?? {}));
+  const hostConfig = withJoinedContainers(
+    deps.store,
+    withFoundContainers(deps, normalizeHostConfig(body.HostConfig ?? {})),
+  );
   const warnings = [...checkHostConfig(hostConfig), ...(platform ? [] : platformWarnings(image.config))];
   checkSharedNetwork(body, hostConfig);
   const endpoints = requestedEndpoints(body, hostConfig, deps.networks.store);
@@ -70,7 +74,7 @@ export function createContainer(
   }
   checkPorts({ config, hostConfig });
   parseEgressRules(allowedEgress({ hostConfig }) ?? []);
-  const idRange = hostConfig.UsernsMode === 'host' || hostConfig.Privileged ? null : deps.idRanges.allocate();
+  const idRange = takeIdRange(deps, hostConfig);
   const record: ContainerRecord = {
     id,
     name: givenName ?? generateContainerName((candidate) => deps.store.byName(candidate) !== undefined),
@@ -112,6 +116,15 @@ export function createContainer(
   deps.log.info({ containerId: id, name: record.name, image: imageReference }, 'a container was created');
   publishContainerEvent(deps, record, 'create');
   return { Id: id, Warnings: warnings };
+}
+
+/** @throws TsdError `bad_parameter` where the containers that are joined do not share theirs, `insufficient_storage` */
+function takeIdRange({ idRanges, store }: CreateDeps, hostConfig: HostConfig): number | null {
+  if (hostConfig.UsernsMode === 'host' || hostConfig.Privileged) return null;
+  const shared = sharedIdRange(store, hostConfig);
+  if (shared === null) return idRanges.allocate();
+  idRanges.share(shared);
+  return shared;
 }
 
 /** 32 random bytes. Docker's short form must not read as a number, which some tools take for a pid or a port. */
@@ -207,16 +220,22 @@ function planWarnings(
   const anyUser: ContainerRecord = {
     ...record,
     config: { ...record.config, User: '' },
-    // Networks add steps that can fail at the start only.
+    // Networks and other containers add steps that can fail at the start only.
     hostConfig: {
       ...record.hostConfig,
       GroupAdd: null,
+      ...withoutJoins(record.hostConfig),
       NetworkMode: record.hostConfig.NetworkMode === 'host' ? 'host' : 'none',
     },
   };
   const root = { layerCount, accounts: { passwd: null, group: null } };
   const input = containerLaunchInput(anyUser, files, deps.planning, root, { interfaces: [] });
   return deps.planning.planLaunch(input).warnings;
+}
+
+function withoutJoins({ PidMode, IpcMode }: HostConfig): Pick<HostConfig, 'PidMode' | 'IpcMode'> {
+  const alone = (mode: string) => (mode.startsWith('container:') ? 'private' : mode);
+  return { PidMode: alone(PidMode), IpcMode: alone(IpcMode) };
 }
 
 /** A missing source of -v is made at the start, not before. */

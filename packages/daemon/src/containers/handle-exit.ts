@@ -136,10 +136,10 @@ function afterAnswers(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** With a pid namespace of its own nothing of a container is left when its first process has ended: its cgroups can wait. */
+/** With a pid namespace of its own, nothing of a container is left when its first process has ended: its cgroups can wait. */
 async function removeCgroups(deps: HandleExitDeps, { id, hostConfig }: ContainerRecord): Promise<boolean> {
   try {
-    if (hostConfig.PidMode === 'host') await deps.cgroups.remove(id);
+    if (hostConfig.PidMode !== '') await deps.cgroups.remove(id);
     else deps.cgroups.removeLate(id);
     return true;
   } catch (error) {

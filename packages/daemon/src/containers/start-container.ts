@@ -17,6 +17,7 @@ import { publishContainerEvent } from './container-events.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
 import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
+import { joinedPids } from './joined-namespaces.ts';
 import { isRunning, transition } from './lifecycle.ts';
 import { networkFiles, readHostFile } from './network-files.ts';
 import type { AttachedClient, WaitingClient } from './pending-attaches.ts';
@@ -71,6 +72,7 @@ export async function startLocked(
       layers: lease.descriptors,
       upperPath: existsSync(files.upper) ? files.upper : null,
     });
+    const joinedNamespaces = joinedPids(deps.store, record);
     const networks = attachNetworks(deps, record);
     const { joined } = networks;
     if (joined === null) makeStartFiles(record, files, networks);
@@ -83,7 +85,7 @@ export async function startLocked(
         joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.owner.id)) },
         deps.planning,
         { layerCount, accounts },
-        { interfaces: networks.interfaces, joinedPid: joined?.pid },
+        { interfaces: networks.interfaces, joinedNetworkPid: joined?.pid, joined: joinedNamespaces },
       ),
     );
     for (const warning of warnings) deps.log.warn({ containerId: id, warning }, 'the host cannot apply a setting');

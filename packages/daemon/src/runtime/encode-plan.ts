@@ -177,7 +177,7 @@ function writePayload(writer: WireWriter, step: Step): void {
       writeSlot(writer, step.slot);
       return;
     case 'join-namespaces':
-      writeSlot(writer, step.slot);
+      writeOptionalSlot(writer, step.slot);
       writeNamespaces(writer, step.namespaces);
       return;
     case 'unshare':

@@ -45,10 +45,10 @@ export interface LaunchHostConfig {
   /** `private` or `host`; private by default. */
   readonly CgroupnsMode?: string | undefined;
   readonly GroupAdd?: readonly string[] | null | undefined;
-  /** `private`, `host`, `none`, `shareable`. */
+  /** `private`, `host`, `none`, `shareable`, `container:ID`. */
   readonly IpcMode?: string | undefined;
   readonly OomScoreAdj?: number | undefined;
-  /** `` or `host`. */
+  /** ``, `host` or `container:ID`. */
   readonly PidMode?: string | undefined;
   readonly Privileged?: boolean | undefined;
   readonly ReadonlyRootfs?: boolean | undefined;
@@ -177,6 +177,11 @@ export interface LaunchInput {
   readonly networks: readonly PlannedInterface[];
   /** With the NetworkMode `container:ID`: the host's pid of that container's process, whose network this one joins. */
   readonly joinedNetworkPid?: number | undefined;
+  /**
+   * With the PidMode or IpcMode `container:ID`: the host's pid of that container's process. A container with an id range has
+   * that of the containers whose namespaces it joins.
+   */
+  readonly joined?: { readonly pid?: number | undefined; readonly ipc?: number | undefined } | undefined;
   /** What `lookupDevices` found for `Devices`; with `Privileged` every node of the host too. */
   readonly devices: readonly HostDevice[];
   /** Terminal size at the start; 0×0 (unknown, as Docker) where missing. */

@@ -110,8 +110,8 @@ export type Step = StepBase &
     | { readonly op: 'open-pidfd'; readonly pid: number; readonly slot: Slot }
     /** Host side, after `clone`: /proc/CHILD/ns/… into the slot. */
     | { readonly op: 'open-child-namespace'; readonly namespace: Namespace; readonly slot: Slot }
-    /** setns(2) to these namespaces of the process (pidfd) in the slot. */
-    | { readonly op: 'join-namespaces'; readonly slot: Slot; readonly namespaces: readonly Namespace[] }
+    /** setns(2) to these namespaces of the process (pidfd) in the slot; without one to the launcher's own. */
+    | { readonly op: 'join-namespaces'; readonly slot?: Slot; readonly namespaces: readonly Namespace[] }
     | { readonly op: 'unshare'; readonly namespaces: readonly Namespace[] }
     /** clone3(2): the child exists from here on. Host side; exactly one per plan. With `cgroup`, CLONE_INTO_CGROUP. */
     | { readonly op: 'clone'; readonly namespaces: readonly Namespace[]; readonly cgroup?: Slot }

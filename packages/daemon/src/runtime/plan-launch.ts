@@ -5,9 +5,10 @@ import type { LaunchInput } from './launch-input.ts';
 import type { LaunchPlan, Slot, Step } from './launch-plan.ts';
 import { oomCounterFile, planCgroupEntry, planCgroups } from './plan-cgroup.ts';
 import { planCapabilities, planCredentials } from './plan-credentials.ts';
+import { planJoins } from './plan-joins.ts';
 import { planMasks } from './plan-masks.ts';
 import { planMounts } from './plan-mounts.ts';
-import { clonedNamespaces, resolveNamespaces } from './plan-namespaces.ts';
+import { resolveNamespaces } from './plan-namespaces.ts';
 import { planNetwork } from './plan-network.ts';
 import { containerHostname, planExec, planOomScore, planRlimits, workingDirectory } from './plan-process.ts';
 import { planEmptyRoot, planRootMount, planUpperDirectories, planUserNamespaceSlot } from './plan-root.ts';
@@ -55,9 +56,9 @@ function planNames(context: LaunchContext): Step[] {
   return steps;
 }
 
-function idMaps(context: LaunchContext): Step[] {
+function idMaps(context: LaunchContext, sharesUser: boolean): Step[] {
   const range = context.input.idRange;
-  if (!context.own.user || range === null) return [];
+  if (!context.own.user || range === null || sharesUser) return [];
   const mappings = [{ containerId: 0, hostId: range.first, size: range.size }];
   return [
     { op: 'id-map', side: 'host', kind: 'uid', mappings },
@@ -103,7 +104,8 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
   });
   const cgroups = planCgroups(context);
   const userNamespace = planUserNamespaceSlot(context);
-  const mounts = planMounts(context, userNamespace.slot);
+  const joins = planJoins(context);
+  const mounts = planMounts(context, userNamespace.slot, joins);
   const network = planNetwork(context);
   const directory = workingDirectory(config);
   const root = { base: context.rootSlot };
@@ -112,19 +114,22 @@ export function planLaunch(input: LaunchInput): PlannedLaunch {
   const steps: Step[] = [
     ...cgroups.make,
     ...network.join,
+    ...joins.host,
     {
       op: 'clone',
       side: 'host',
-      namespaces: clonedNamespaces(own),
+      namespaces: joins.cloned,
       ...(cgroups.cloneInto === undefined ? {} : { cgroup: cgroups.cloneInto }),
     },
-    ...idMaps(context),
-    ...planEmptyRoot(context, [...mounts.own, ...network.own]),
+    ...idMaps(context, joins.sharesUser),
+    // Where the user namespace is another's it is not there until the process has joined it.
+    ...(joins.sharesUser ? [...joins.container, ...userNamespace.steps] : []),
+    ...planEmptyRoot(context, joins.sharesUser ? [] : joins.container, [...mounts.own, ...network.own]),
     ...cgroups.makeLater,
     ...entry.open,
     ...planUpperDirectories(context),
     ...planOomScore(context),
-    ...userNamespace.steps,
+    ...(joins.sharesUser ? [] : userNamespace.steps),
     ...rootMount,
     ...mounts.host,
     ...network.host,

@@ -6,6 +6,7 @@ import type { ContainerMount } from './launch-input.ts';
 import type { FsOption, MountAttribute, MountPropagation, Slot, Step } from './launch-plan.ts';
 import { planCgroupMounts } from './plan-cgroup.ts';
 import { planDeviceLinks, planDeviceNodes, planDevicesElsewhere } from './plan-devices.ts';
+import type { PlannedJoins } from './plan-joins.ts';
 
 export interface MountSteps {
   /** Host side, after the id maps: detached mounts. */
@@ -221,6 +222,7 @@ function planNameFiles(
 /** /dev and what is in it. */
 function planDev(
   context: LaunchContext,
+  joinedShm: Slot | null,
   taken: (target: string) => boolean,
 ): { host: Step[]; own: Step[]; container: Step[] } {
   const { config, hostConfig } = context.input;
@@ -276,8 +278,10 @@ function planDev(
     container.push({ op: 'attach-mount', side: 'container', slot, at: { base: dev, path: name }, create: 'directory' });
   };
   if (!taken('/dev/shm') && hostConfig.IpcMode !== 'none') {
-    const slot = context.newSlot();
-    if (context.own.ipc) {
+    const slot = joinedShm ?? context.newSlot();
+    if (joinedShm !== null) {
+      own.push({ op: 'set-mount-attributes', side: 'container', slot, set: SAFE, propagation: 'private' });
+    } else if (context.own.ipc) {
       const size = hostConfig.ShmSize || DEFAULT_SHM_BYTES;
       own.push({
         op: 'new-mount',
@@ -326,7 +330,7 @@ function planDev(
  * namespace is mounted by the side that is in it: the child for the container's own, the host's side for the host's.
  * @throws TsdError for a user's mount that cannot be.
  */
-export function planMounts(context: LaunchContext, userNamespace: Slot | null): MountSteps {
+export function planMounts(context: LaunchContext, userNamespace: Slot | null, joins: PlannedJoins): MountSteps {
   const wanted = wantedMounts(context);
   const targets = new Set(wanted.map((mount) => mount.target));
   const taken = (target: string): boolean => targets.has(target);
@@ -338,22 +342,26 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null): 
     own.push(...(steps.own ?? []));
     container.push(...steps.container);
   };
+  const attach = (slot: Slot, path: string): void => {
+    container.push({
+      op: 'attach-mount',
+      side: 'container',
+      slot,
+      at: { base: context.rootSlot, path },
+      create: 'directory',
+    });
+  };
   const kernelMount = (fsType: string, isOwn: boolean, attributes: readonly MountAttribute[], target: string): Slot => {
     const slot = context.newSlot();
     const side = isOwn ? 'container' : 'host';
     const mount: Step = { op: 'new-mount', side, fsType, options: [option('source', fsType)], attributes, slot };
     (isOwn ? own : host).push(mount);
-    container.push({
-      op: 'attach-mount',
-      side: 'container',
-      slot,
-      at: { base: context.rootSlot, path: target },
-      create: 'directory',
-    });
+    attach(slot, target);
     return slot;
   };
-  const proc = kernelMount('proc', context.own.pid, SAFE, '/proc');
-  add(planDev(context, taken));
+  if (joins.proc !== null) attach(joins.proc, '/proc');
+  const proc = joins.proc ?? kernelMount('proc', context.own.pid, SAFE, '/proc');
+  add(planDev(context, joins.shm, taken));
   let sys: Slot | null = null;
   if (!taken('/sys')) {
     sys = kernelMount('sysfs', context.own.net, context.privileged ? SAFE : [...SAFE, 'rdonly'], '/sys');

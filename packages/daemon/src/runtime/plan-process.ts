@@ -85,12 +85,14 @@ export function workingDirectory(config: ContainerConfig): string {
 }
 
 export function planExec(context: LaunchContext, user: ResolvedUser): Step {
-  const { config, hostConfig, id } = context.input;
+  const { own, input } = context;
+  const { config, hostConfig, id, joined } = input;
   return {
     op: 'exec',
     side: 'container',
     argv: processArguments(config),
     env: processEnvironment(config, containerHostname(config, id), user.home),
-    ...(hostConfig.Init === true ? { init: true } : {}),
+    // As in moby: somebody else is pid 1 where the pid namespace is not the container's own.
+    ...(hostConfig.Init === true && own.pid && joined?.pid === undefined ? { init: true } : {}),
   };
 }

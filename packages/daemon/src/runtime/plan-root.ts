@@ -18,8 +18,11 @@ export function planUpperDirectories(context: LaunchContext): Step[] {
  * Container side, ahead: a mount namespace of its own whose root is an empty directory, so that nothing of the host's is left
  * in it. (It is not made by `clone`, which may be long before the plan: it would keep the host's mounts busy.) Leaving the old
  * root waits for all processors (RCU), which is why it is not done last; the container's root is attached above this one.
+ *
+ * @param first steps in the host's mount namespace
+ * @param before steps with all of the host's mounts in sight
  */
-export function planEmptyRoot(context: LaunchContext, before: readonly Step[]): Step[] {
+export function planEmptyRoot(context: LaunchContext, first: readonly Step[], before: readonly Step[]): Step[] {
   const slot = context.newSlot();
   const options: FsOption[] = [
     { kind: 'string', key: 'source', value: 'tmpfs' },
@@ -27,6 +30,7 @@ export function planEmptyRoot(context: LaunchContext, before: readonly Step[]): 
     { kind: 'string', key: 'mode', value: '0555' },
   ];
   const steps: Step[] = [
+    ...first,
     { op: 'unshare', side: 'container', namespaces: ['mount'] },
     { op: 'set-root-propagation', side: 'container', propagation: 'private' },
     ...before,
