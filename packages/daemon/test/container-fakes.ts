@@ -299,6 +299,9 @@ export function createWorld(): World {
         if (number === 9 || process.mortalTo.has(number)) process.die(number);
       },
       resize: async () => undefined,
+      hold: async () => {
+        throw new Error('the fake supervisor keeps no output');
+      },
       attach: async (request) => {
         process.attached.push(request);
       },

@@ -8,6 +8,7 @@ import { GOLDEN_REQUESTS } from '../../launcher/test/golden-requests.ts';
 import type { LaunchPlan, Step } from '../src/runtime/launch-plan.ts';
 import {
   decodeExitFile,
+  decodeLogPosition,
   decodeStatus,
   encodeAttach,
   encodePlan,
@@ -76,6 +77,7 @@ t.test('requests have the golden bytes', (t) => {
 /** The frames that test-control-frames.c makes, one of each. */
 const MESSAGES = [
   '09000000810700000003000000',
+  '1900000081090000000000000002000000000000000807060504030201',
   '1600000081080000000000000001341200000807060504030201',
   '2c0000008108000000000000000234120000080706050403020101090000000108070605040302010100000000000000',
   '0d00000083341200000807060504030201',
@@ -101,6 +103,7 @@ t.test('messages are decoded however the stream is cut', (t) => {
       messages,
       [
         { type: 'reply', requestId: 7, errno: 3, payload: Buffer.alloc(0) },
+        { type: 'reply', requestId: 9, errno: 0 },
         { type: 'reply', requestId: 8, errno: 0 },
         { type: 'reply', requestId: 8, errno: 0 },
         { type: 'started', pid: 0x1234, startedAtNs: 0x0102030405060708n },
@@ -111,8 +114,10 @@ t.test('messages are decoded however the stream is cut', (t) => {
       `in pieces of ${size}`,
     );
     t.equal(messages.length, MESSAGES.length);
-    const [, running, exited] = messages;
-    if (running?.type !== 'reply' || exited?.type !== 'reply') throw new Error('no replies');
+    const [, attached, running, exited] = messages;
+    if (attached?.type !== 'reply' || running?.type !== 'reply' || exited?.type !== 'reply')
+      throw new Error('no replies');
+    t.same(decodeLogPosition(attached.payload), { sequence: 2, offset: Number(0x0102030405060708n) });
     t.same(decodeStatus(running.payload), {
       state: 'running',
       pid: 0x1234,

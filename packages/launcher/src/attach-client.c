@@ -45,7 +45,7 @@ struct attach_client *new_client(int socket, const struct request *request, bool
         return NULL;
     }
     client->socket = socket;
-    client->flags = request->attach.flags;
+    client->flags = request->attach.flags & (uint8_t)~ATTACH_BEHIND_LOG;
     client->framed = framed;
     client->detach.count = request->attach.key_count;
     memcpy(client->detach.keys, request->attach.keys, request->attach.key_count);
@@ -59,11 +59,16 @@ bool has_kept_output(const struct attach_client *client)
     return client->output_end > client->output_at;
 }
 
+bool holds_output_back(const struct attach_client *client)
+{
+    return client->held_by ? client->output_end - client->output_at >= HOLD_LIMIT : has_kept_output(client);
+}
+
 static void drop_output(struct attach_client *client)
 {
     free(client->output);
     client->output = NULL;
-    client->output_at = client->output_end = 0;
+    client->output_at = client->output_end = client->output_size = 0;
 }
 
 void lose_output(struct attach_client *client)
@@ -86,29 +91,36 @@ static size_t send_now(struct attach_client *client, struct iovec *parts, size_t
     return sent < 0 ? 0 : (size_t)sent;
 }
 
+/* Room for `length` more bytes behind what is kept; NULL without memory. It doubles: output may come in many small pieces. */
+static uint8_t *output_room(struct attach_client *client, size_t length)
+{
+    if (client->output_size - client->output_end < length) {
+        size_t size = client->output_size * 2 > client->output_end + length ? client->output_size * 2 : client->output_end + length;
+        uint8_t *bigger = realloc(client->output, size);
+        if (!bigger)
+            return NULL;
+        client->output = bigger;
+        client->output_size = size;
+    }
+    return client->output + client->output_end;
+}
+
 /* Keeps all but the first `sent` bytes of header and data behind what is kept already. */
 static void keep(struct attach_client *client, const uint8_t *header, size_t header_size, const uint8_t *data, size_t length,
                  size_t sent)
 {
-    size_t kept = client->output_end - client->output_at, rest = header_size + length - sent;
-    uint8_t *bigger = malloc(kept + rest);
+    uint8_t *at = output_room(client, header_size + length - sent);
 
-    if (!bigger) {
+    if (!at) {
         lose_output(client);
         return;
     }
-    uint8_t *at = bigger;
-    if (kept)
-        at = (uint8_t *)mempcpy(at, client->output + client->output_at, kept);
+    client->output_end += header_size + length - sent;
     if (sent < header_size) {
         at = (uint8_t *)mempcpy(at, header + sent, header_size - sent);
         sent = header_size;
     }
-    at = (uint8_t *)mempcpy(at, data + (sent - header_size), length - (sent - header_size));
-    free(client->output);
-    client->output = bigger;
-    client->output_at = 0;
-    client->output_end = kept + rest;
+    memcpy(at, data + (sent - header_size), length - (sent - header_size));
 }
 
 void send_output(struct attach_client *client, uint8_t stream, const uint8_t *data, size_t length, uint64_t now_ns)
@@ -121,11 +133,13 @@ void send_output(struct attach_client *client, uint8_t stream, const uint8_t *da
 
     if (client->output_gone || !(client->flags & stream))
         return;
-    if (!has_kept_output(client)) {
+    if (!has_kept_output(client) && !client->held_by) {
         struct iovec parts[] = {{(void *)(uintptr_t)header, header_size}, {(void *)(uintptr_t)data, length}};
         sent = send_now(client, parts, 2);
         client->progress_ns = now_ns;
     }
+    if (client->held_by)
+        client->progress_ns = now_ns;
     if (!client->output_gone && sent < header_size + length)
         keep(client, header, header_size, data, length, sent);
 }

@@ -105,8 +105,8 @@ int parse_request(const uint8_t *body, size_t length, struct request *request)
     const uint8_t *at = body + 5, *end = body + length;
 
     *request = (struct request){.type = body[0]};
-    if (request->type == REQUEST_START || request->type >= REQUEST_PREPARE)
-        return request->type > REQUEST_PLAN ? -1 : parse_preparation(body, length, request);
+    if (request->type == REQUEST_START || (request->type >= REQUEST_PREPARE && request->type <= REQUEST_PLAN))
+        return parse_preparation(body, length, request);
     if (length < 5)
         return -1;
     request->id = get_u32(body + 1);
@@ -127,6 +127,11 @@ int parse_request(const uint8_t *body, size_t length, struct request *request)
         return 0;
     case REQUEST_STATUS:
         return at == end ? 0 : -1;
+    case REQUEST_RELEASE:
+        if (end - at != 4)
+            return -1;
+        request->release.attach_id = get_u32(at);
+        return 0;
     default:
         return -1;
     }
@@ -156,6 +161,11 @@ size_t encode_status_reply(uint8_t *to, uint32_t id, enum launch_state state, ui
         at += EXIT_REPORT_SIZE;
     }
     return finish(to, MESSAGE_REPLY, at);
+}
+
+size_t encode_log_position_reply(uint8_t *to, uint32_t id, uint64_t sequence, uint64_t offset)
+{
+    return finish(to, MESSAGE_REPLY, put_u64(put_u64(put_u32(put_u32(to + 5, id), 0), sequence), offset));
 }
 
 size_t encode_failure(uint8_t *to, enum message_type type, const struct failure *failure)

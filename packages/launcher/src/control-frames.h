@@ -24,9 +24,10 @@ enum request_type {
     REQUEST_PREPARE,
     REQUEST_SLOTS,
     REQUEST_PLAN,
+    REQUEST_RELEASE,
 };
 enum message_type { MESSAGE_REPLY = 0x81, MESSAGE_WARNING, MESSAGE_STARTED, MESSAGE_FAILED, MESSAGE_EXITED };
-enum attach_flag { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_ALL = 7 };
+enum attach_flag { ATTACH_STDIN = 1, ATTACH_STDOUT = 2, ATTACH_STDERR = 4, ATTACH_BEHIND_LOG = 8, ATTACH_ALL = 15 };
 enum launch_state { STATE_STARTING, STATE_RUNNING, STATE_EXITED };
 
 struct request {
@@ -42,6 +43,7 @@ struct request {
         struct { uint16_t rows, columns; } resize;
         struct { uint32_t namespaces; } prepare;
         struct { uint32_t first, count; } slots;
+        struct { uint32_t attach_id; } release;
     };
 };
 
@@ -66,6 +68,8 @@ int parse_request(const uint8_t *body, size_t length, struct request *request);
 /* Each writes one frame of at most MESSAGE_LIMIT bytes and returns its length. */
 size_t encode_reply(uint8_t *to, uint32_t id, int error);
 size_t encode_status_reply(uint8_t *to, uint32_t id, enum launch_state state, uint32_t pid, const struct exit_report *report);
+/* The answer to an ATTACH behind the log: where the log's newest file ends. */
+size_t encode_log_position_reply(uint8_t *to, uint32_t id, uint64_t sequence, uint64_t offset);
 size_t encode_failure(uint8_t *to, enum message_type type, const struct failure *failure);
 size_t encode_started(uint8_t *to, uint32_t pid, uint64_t started_ns);
 size_t encode_exited(uint8_t *to, const struct exit_report *report);

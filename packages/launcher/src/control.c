@@ -136,15 +136,47 @@ static int take_received(struct connection *connection)
     return first;
 }
 
-static int attach(struct supervisor *supervisor, int socket, const struct request *request)
+/* Why this client cannot be attached; 0 where it can. */
+static int attach_error(const struct supervisor *supervisor, int socket, const struct request *request)
 {
-    if (supervisor->state == STATE_EXITED || !is_stream_socket(socket)) {
+    if (supervisor->state == STATE_EXITED)
+        return ESRCH;
+    if (!is_stream_socket(socket))
+        return ENOTSOCK;
+    if (!(request->attach.flags & ATTACH_BEHIND_LOG))
+        return 0;
+    /* a client that comes before the start has missed nothing */
+    return supervisor->state == STATE_STARTING ? EAGAIN : supervisor->log.directory < 0 ? ENODATA : 0;
+}
+
+/* Cuts the output: what is in the log's files now is the daemon's to send, all the rest is kept for the client until RELEASE,
+ * the lines that are unfinished, and so not in a file, first. */
+static void hold_client(struct supervisor *supervisor, struct connection *connection, struct attach_client *client, uint32_t id)
+{
+    struct log_file *log = &supervisor->log;
+
+    flush_log(log);
+    client->held_by = connection;
+    client->attach_id = id;
+    for (int stream = LOG_STDOUT; stream <= LOG_STDERR; stream++)
+        if (log->partial[stream].length)
+            send_output(client, stream == LOG_STDERR ? ATTACH_STDERR : ATTACH_STDOUT, (const uint8_t *)log->partial[stream].text,
+                        log->partial[stream].length, now_ns(CLOCK_MONOTONIC));
+}
+
+static int attach(struct supervisor *supervisor, struct connection *connection, int socket, const struct request *request)
+{
+    int error = attach_error(supervisor, socket, request);
+
+    if (error) {
         close(socket);
-        return supervisor->state == STATE_EXITED ? ESRCH : ENOTSOCK;
+        return error;
     }
     struct attach_client *client = new_client(socket, request, !supervisor->tty);
     if (!client)
         return ENOMEM;
+    if (request->attach.flags & ATTACH_BEHIND_LOG)
+        hold_client(supervisor, connection, client, request->id);
     if (!supervisor->open_stdin) {
         client->flags &= (uint8_t)~ATTACH_STDIN;
         drop_input(client);
@@ -161,6 +193,17 @@ static int send_signal(const struct supervisor *supervisor, const struct request
         return supervisor->state == STATE_STARTING ? EAGAIN : ESRCH;
     pid_t target = request->signal.whole_group ? -supervisor->child : supervisor->child;
     return kill(target, (int)request->signal.number) < 0 ? errno : 0;
+}
+
+static int release(struct supervisor *supervisor, const struct connection *connection, const struct request *request)
+{
+    for (struct attach_client *client = supervisor->clients; client; client = client->next)
+        if (client->held_by == connection && client->attach_id == request->release.attach_id) {
+            client->held_by = NULL;
+            client->progress_ns = now_ns(CLOCK_MONOTONIC);
+            return 0;
+        }
+    return ENOENT;
 }
 
 static int resize(const struct supervisor *supervisor, const struct request *request)
@@ -215,9 +258,16 @@ static int handle(struct supervisor *supervisor, struct connection *connection, 
             close(socket);
             return -1;
         }
-        error = attach(supervisor, socket, request);
-        break;
+        error = attach(supervisor, connection, socket, request);
+        if (error || !(request->attach.flags & ATTACH_BEHIND_LOG))
+            break;
+        tell(connection, frame,
+             encode_log_position_reply(frame, request->id, supervisor->log.sequence, supervisor->log.size));
+        return 0;
     }
+    case REQUEST_RELEASE:
+        error = release(supervisor, connection, request);
+        break;
     case REQUEST_SIGNAL:
         error = send_signal(supervisor, request);
         break;
@@ -327,13 +377,28 @@ void remove_closed_connections(struct supervisor *supervisor)
             continue;
         }
         *at = connection->next;
+        /* the daemon may have died in the middle of what it sends before: nothing can follow that */
+        for (struct attach_client *client = supervisor->clients; client; client = client->next)
+            if (client->held_by == connection) {
+                client->held_by = NULL;
+                close_client_socket(client);
+            }
         free_connection(connection);
     }
 }
 
-void close_connections(struct supervisor *supervisor)
+static bool holds_client(const struct supervisor *supervisor, const struct connection *connection)
+{
+    for (const struct attach_client *client = supervisor->clients; client; client = client->next)
+        if (client->held_by == connection)
+            return true;
+    return false;
+}
+
+void close_idle_connections(struct supervisor *supervisor)
 {
     for (struct connection *connection = supervisor->connections; connection; connection = connection->next)
-        connection->closing = true;
+        if (!holds_client(supervisor, connection))
+            connection->closing = true;
     remove_closed_connections(supervisor);
 }

@@ -11,6 +11,10 @@
 #include "descriptors.h"
 #include "failure.h"
 
+/* "2026-11-23T20:31:24", "Z stdout ", and all of a file's header */
+enum { SECOND_LENGTH = 19, STREAM_LENGTH = 9, HEADER_LIMIT = SECOND_LENGTH + 10 + STREAM_LENGTH + 7 + 20 + 2 };
+#define HEADER_TAG "P:file-"
+
 static int open_file(struct log_file *log, int flags)
 {
     struct stat status;
@@ -22,6 +26,43 @@ static int open_file(struct log_file *log, int flags)
         return -1;
     log->size = (uint64_t)status.st_size;
     return 0;
+}
+
+/* name.N */
+static void numbered(const struct log_file *log, char *to, size_t size, uint32_t number)
+{
+    if (number == 0)
+        join_text(to, size, log->name, NULL);
+    else
+        join_text(to, size, log->name, ".", decimal(number), NULL);
+}
+
+/* What the header of an open file says; 0 where it has none. */
+static uint64_t read_sequence(int file)
+{
+    char text[HEADER_LIMIT + 1] = {0};
+    const size_t tag = SECOND_LENGTH + 10 + STREAM_LENGTH;
+
+    if (pread(file, text, HEADER_LIMIT, 0) <= (ssize_t)tag || strncmp(text + tag, HEADER_TAG, strlen(HEADER_TAG)) != 0)
+        return 0;
+    return strtoull(text + tag + strlen(HEADER_TAG), NULL, 10);
+}
+
+/* Which file this is. An earlier supervisor may have ended between moving the last one away and making this one. */
+static void find_sequence(struct log_file *log)
+{
+    char before[280];
+
+    log->sequence = read_sequence(log->file);
+    if (log->size > 0)
+        return;
+    numbered(log, before, sizeof before, 1);
+    int file = openat(log->directory, before, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (file < 0)
+        return;
+    log->sequence = read_sequence(file) + 1;
+    log->header_due = true;
+    close(file);
 }
 
 /* Whoever wrote the log before may have been killed in the middle of a record. */
@@ -47,31 +88,21 @@ void open_log(struct log_file *log, int directory, const char *name, uint64_t ma
     log->partial[1].text = malloc(LOG_TEXT_LIMIT);
     if (!log->buffer || !log->partial[0].text || !log->partial[1].text || open_file(log, 0) < 0)
         log->error = errno;
-    else
+    else {
         cut_half_record(log);
+        find_sequence(log);
+    }
     if (!log->buffer || !log->partial[0].text || !log->partial[1].text)
         log->directory = -1;
 }
 
-/* name.N */
-static void numbered(const struct log_file *log, char *to, size_t size, uint32_t number)
-{
-    if (number == 0)
-        join_text(to, size, log->name, NULL);
-    else
-        join_text(to, size, log->name, ".", decimal(number), NULL);
-}
-
+/* A reader that has the file open finishes it: it is never emptied, not where it is the only one either. */
 static int rotate(struct log_file *log)
 {
     char from[280], to[280];
 
-    if (log->max_files == 1) {
-        if (ftruncate(log->file, 0) < 0)
-            return -1;
-        log->size = 0;
-        return 0;
-    }
+    if (log->max_files == 1 && unlinkat(log->directory, log->name, 0) < 0 && errno != ENOENT)
+        return -1;
     for (uint32_t n = log->max_files - 1; n > 0; n--) {
         numbered(log, from, sizeof from, n - 1);
         numbered(log, to, sizeof to, n);
@@ -79,6 +110,9 @@ static int rotate(struct log_file *log)
             return -1;
     }
     close(log->file);
+    log->size = 0;
+    log->sequence++;
+    log->header_due = true;
     return open_file(log, O_TRUNC);
 }
 
@@ -101,6 +135,10 @@ static void lose(struct log_file *log, size_t written, int error)
         error = errno;
     log->size += whole;
     log->lost_records += count_records(log->buffer + whole, log->used - whole);
+    if (whole < log->header_used) {
+        log->lost_records--;
+        log->header_due = true;
+    }
     log->error = error;
 }
 
@@ -125,7 +163,7 @@ void flush_log(struct log_file *log)
     } else {
         lose(log, written, errno ? errno : EIO);
     }
-    log->used = 0;
+    log->used = log->header_used = 0;
 }
 
 /* Two digits. */
@@ -160,8 +198,6 @@ static char *format_second(char *to, time_t second)
     return two(to, (int)(rest % 60));
 }
 
-enum { SECOND_LENGTH = 19 };
-
 static void set_prefix_time(struct log_file *log, struct timespec now)
 {
     static const char *const names[] = {"Z stdout ", "Z stderr "};
@@ -174,8 +210,8 @@ static void set_prefix_time(struct log_file *log, struct timespec now)
         long fraction = now.tv_nsec;
         for (int i = SECOND_LENGTH + 9; i > SECOND_LENGTH; i--, fraction /= 10)
             prefix[i] = (char)('0' + fraction % 10);
-        memcpy(prefix + SECOND_LENGTH + 10, names[stream], 9);
-        log->prefix_length[stream] = SECOND_LENGTH + 10 + 9;
+        memcpy(prefix + SECOND_LENGTH + 10, names[stream], STREAM_LENGTH);
+        log->prefix_length[stream] = SECOND_LENGTH + 10 + STREAM_LENGTH;
     }
     log->prefix_second = now.tv_sec;
 }
@@ -187,20 +223,34 @@ static char *put(char *to, const void *from, size_t length)
     return to + length;
 }
 
-/* One record: what was kept of the line, and `length` bytes more. */
-static void record(struct log_file *log, enum log_stream stream, char tag, const uint8_t *data, size_t length)
+/* The first record of a file that is not the log's first, without text: which one it is. */
+static void put_header(struct log_file *log)
 {
-    size_t kept = log->partial[stream].length, total = log->prefix_length[stream] + 2 + kept + length + 1;
+    const char *number = decimal(log->sequence);
+
+    char *at = put(log->buffer, log->prefix[LOG_STDOUT], log->prefix_length[LOG_STDOUT]);
+    at = put(put(put(at, HEADER_TAG, strlen(HEADER_TAG)), number, strlen(number)), " \n", 2);
+    log->used = log->header_used = (size_t)(at - log->buffer);
+    log->header_due = false;
+}
+
+/* One record: what was kept of the line, and `length` bytes more. */
+static void record(struct log_file *log, enum log_stream stream, const char *tag, const uint8_t *data, size_t length)
+{
+    size_t kept = log->partial[stream].length, tag_length = strlen(tag);
+    size_t total = log->prefix_length[stream] + tag_length + 1 + kept + length + 1;
 
     if (log->max_bytes && log->size + log->used + total > log->max_bytes && log->size + log->used > 0) {
         flush_log(log);
         if (log->file >= 0 && log->size > 0 && rotate(log) < 0)
             log->error = errno;
     }
+    if (log->header_due && log->size + log->used == 0)
+        put_header(log);
     if (log->used + total > LOG_BUFFER_SIZE)
         flush_log(log);
     char *at = put(log->buffer + log->used, log->prefix[stream], log->prefix_length[stream]);
-    *at++ = tag;
+    at = put(at, tag, tag_length);
     *at++ = ' ';
     at = put(put(at, log->partial[stream].text, kept), data, length);
     *at++ = '\n';
@@ -217,7 +267,7 @@ void append_log(struct log_file *log, enum log_stream stream, const uint8_t *dat
         const uint8_t *newline = memchr(data, '\n', length);
         size_t piece = newline ? (size_t)(newline - data) : length, room = LOG_TEXT_LIMIT - log->partial[stream].length;
         if (piece > room) {
-            record(log, stream, 'P', data, room);
+            record(log, stream, "P", data, room);
             data += room;
             length -= room;
             continue;
@@ -227,7 +277,7 @@ void append_log(struct log_file *log, enum log_stream stream, const uint8_t *dat
             log->partial[stream].length += piece;
             return;
         }
-        record(log, stream, 'F', data, piece);
+        record(log, stream, "F", data, piece);
         data += piece + 1;
         length -= piece + 1;
     }
@@ -240,7 +290,7 @@ void close_log(struct log_file *log, struct timespec now)
     set_prefix_time(log, now);
     for (int stream = 0; stream < 2; stream++)
         if (log->partial[stream].length)
-            record(log, (enum log_stream)stream, 'P', NULL, 0);
+            record(log, (enum log_stream)stream, "P:end", NULL, 0);
     flush_log(log);
     if (log->file >= 0)
         close(log->file);

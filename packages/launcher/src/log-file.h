@@ -15,10 +15,14 @@ struct log_file {
     uint64_t max_bytes;
     uint32_t max_files;
 
+    uint64_t sequence; /* of the file: how many were made before it, 0 for the first */
+    bool header_due;   /* the file does not say so yet */
+
     int file;      /* -1: could not be opened; tried again at the next flush */
     uint64_t size; /* of the file, without the buffer */
     char *buffer;  /* records not written yet */
     size_t used;
+    size_t header_used; /* how much of that is the file's header */
 
     struct {
         char *text; /* the line so far, LOG_TEXT_LIMIT bytes */
@@ -42,5 +46,5 @@ void append_log(struct log_file *log, enum log_stream stream, const uint8_t *dat
 
 void flush_log(struct log_file *log);
 
-/* Ends unfinished lines (tag P), flushes, closes. */
+/* Ends unfinished lines (tag P:end), flushes, closes. */
 void close_log(struct log_file *log, struct timespec now);

@@ -42,11 +42,11 @@ static void close_stdin(struct supervisor *supervisor)
         supervisor->stdin_fd = -1;
 }
 
-/* Back-pressure: while a client has not taken everything, no output is read. */
+/* Back-pressure: while a client has not taken everything (one that is held: as much as is kept), no output is read. */
 static bool is_paused(const struct supervisor *supervisor)
 {
     for (const struct attach_client *client = supervisor->clients; client; client = client->next)
-        if (has_kept_output(client))
+        if (holds_output_back(client))
             return true;
     return false;
 }
@@ -122,7 +122,7 @@ static void settle_client(struct supervisor *supervisor, struct attach_client *c
 static bool is_finished(const struct supervisor *supervisor, const struct attach_client *client)
 {
     if (supervisor->state == STATE_EXITED)
-        return client->output_gone || !has_kept_output(client);
+        return client->output_gone || (!has_kept_output(client) && !client->held_by);
     bool no_output = client->output_gone || !(client->flags & (ATTACH_STDOUT | ATTACH_STDERR));
     return no_output && client->input_ended && !has_input(client);
 }
@@ -167,7 +167,7 @@ static int drop_stalled_clients(struct supervisor *supervisor)
         takers += takes_output(client);
     now = now_ns(CLOCK_MONOTONIC);
     for (struct attach_client *client = supervisor->clients; client && takers > 1; client = client->next) {
-        if (!has_kept_output(client))
+        if (!holds_output_back(client))
             continue;
         uint64_t deadline = client->progress_ns + limit;
         if (now >= deadline) {
@@ -232,7 +232,7 @@ static void finish(struct supervisor *supervisor)
     /* what was asked meanwhile gets its answer */
     for (struct connection *connection = supervisor->connections; connection; connection = connection->next)
         receive_requests(supervisor, connection);
-    close_connections(supervisor);
+    close_idle_connections(supervisor);
     close(TERMINAL_FD);
 }
 
@@ -260,7 +260,7 @@ static struct pollfd wait_for_client(const struct supervisor *supervisor, const 
     /* its input waits in its socket while the process has not taken what came before */
     if (!client->input_ended && !has_input(client) && supervisor->state == STATE_RUNNING)
         wait.events |= POLLIN;
-    if (has_kept_output(client))
+    if (has_kept_output(client) && !client->held_by)
         wait.events |= POLLOUT;
     /* a hang-up is always reported, so a client that is only kept for its input is not watched */
     if (client->output_gone && !wait.events)
@@ -349,8 +349,11 @@ void supervise(struct supervisor *supervisor, void (*release)(void))
         receive_requests(supervisor, connection);
     for (;;) {
         pass_all_input(supervisor);
-        remove_finished_clients(supervisor);
+        /* first: it ends clients, too */
+        if (supervisor->state == STATE_EXITED)
+            close_idle_connections(supervisor);
         remove_closed_connections(supervisor);
+        remove_finished_clients(supervisor);
         if (supervisor->state == STATE_EXITED && !supervisor->clients)
             return;
         int timeout = drop_stalled_clients(supervisor);

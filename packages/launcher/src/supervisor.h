@@ -66,7 +66,8 @@ bool accept_daemon(struct supervisor *supervisor); /* false when nobody is waiti
 struct connection *add_connection(struct supervisor *supervisor, int socket, bool inherited);
 void receive_requests(struct supervisor *supervisor, struct connection *connection);
 void remove_closed_connections(struct supervisor *supervisor);
-void close_connections(struct supervisor *supervisor);
+/* Closes those that hold no client, now or any more. */
+void close_idle_connections(struct supervisor *supervisor);
 void tell_all(struct supervisor *supervisor, const uint8_t *frame, size_t length);
 void tell_warning(struct supervisor *supervisor, const struct failure *warning);
 

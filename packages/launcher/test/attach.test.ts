@@ -1,13 +1,17 @@
 /** Attach clients: frames, input, half-close, terminals, detaching, and clients that are slow or gone. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
+import { connectUnix } from '../../daemon/src/os/connect-unix.ts';
 import {
   attach,
+  type Bench,
   cannotRun,
   containerPlan,
   createBench,
   createClient,
+  follow,
+  hold,
   type Launched,
   launch,
   notThisBuild,
@@ -16,6 +20,11 @@ import {
   unframe,
   until,
 } from './harness.ts';
+
+/** One that is rotated while it is written. */
+function smallLog(bench: Bench) {
+  return { file: bench.logFile, maxBytes: 20_000, maxFiles: 2 };
+}
 
 t.test('attach clients', { skip: cannotRun() }, async (t) => {
   const bench = createBench();
@@ -178,6 +187,121 @@ t.test('attach clients', { skip: cannotRun() }, async (t) => {
     slow.socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     await slow.ended;
     t.match(unframe(Buffer.concat(chunks)).stdout, /\n45000\n$/);
+  });
+
+  await t.test('behind the log get all that it has not, unfinished lines included, when they are let go', async (t) => {
+    rmSync(bench.logFile, { force: true });
+    const [first, held, other] = [createClient(), createClient(), createClient()];
+    const script = 'echo logged; printf unfinished; read go; echo " line"; echo more; read go; echo last';
+    const launched = await launch(plainPlan(bench, ['sh', '-c', script], { openStdin: true }), {
+      attach: [{ client: first, stdin: true }],
+    });
+    await until(first, 'unfinished');
+    const { position, release } = await hold(launched.connection, { client: held });
+    const again = await hold(launched.connection, { client: other, stdout: false });
+    t.same(position, { sequence: 0, offset: readFileSync(bench.logFile).length });
+    t.same(again.position, position);
+    t.equal(readLog([bench.logFile]), 'logged\n');
+    first.socket.write('go\n');
+    await until(first, 'more\n');
+    t.equal(held.output().length, 0, 'it is kept');
+    await release();
+    await until(held, 'more\n');
+    first.socket.write('go\n');
+    await launched.exited;
+    t.same(unframe(await held.ended), { stdout: 'unfinished line\nmore\nlast\n', stderr: '' });
+    await again.release();
+    t.same(unframe(await other.ended), { stdout: '', stderr: '' });
+    await t.rejects(again.release(), { code: 'ESRCH' }, 'the connection is closed then');
+    await launched.closed;
+  });
+
+  await t.test('behind the log miss nothing of a process that has ended meanwhile', async (t) => {
+    rmSync(bench.logFile, { force: true });
+    const [first, held] = [createClient(), createClient()];
+    const launched = await launch(
+      plainPlan(bench, ['sh', '-c', 'read go; seq 10000; printf end'], { openStdin: true }),
+      {
+        attach: [{ client: first, stdin: true }],
+      },
+    );
+    await launched.started;
+    const later = follow(connectUnix(bench.controlSocket));
+    const { position, release } = await hold(later.connection, { client: held });
+    t.same(position, { sequence: 0, offset: 0 });
+    first.socket.write('go\n');
+    await launched.exited;
+    await launched.closed;
+    await later.exited;
+    await release();
+    t.match(unframe(await held.ended).stdout, /^1\n2\n.*\n10000\nend$/s);
+    await later.closed;
+  });
+
+  await t.test('behind the log are disconnected with the daemon that is to let them go', async (t) => {
+    const [first, held, left] = [createClient(), createClient(), createClient()];
+    const launched = await launch(plainPlan(bench, ['sh', '-c', 'read go; echo out; read go'], { openStdin: true }), {
+      attach: [{ client: first, stdin: true }],
+    });
+    await launched.started;
+    const later = follow(connectUnix(bench.controlSocket));
+    await hold(later.connection, { client: held });
+    const { release } = await hold(launched.connection, { client: left });
+    later.connection.close();
+    t.equal((await held.ended).length, 0);
+    first.socket.write('go\n');
+    await until(first, 'out');
+    left.socket.destroy();
+    first.socket.write('go\n');
+    await launched.exited;
+    await launched.closed;
+    await t.rejects(release(), { code: 'ESRCH' }, 'for one that has gone itself nobody waits');
+  });
+
+  await t.test('behind the log hold the process back when much is kept, and lose nothing', async (t) => {
+    const [held, other] = [createClient(), createClient()];
+    const script = 'read go; seq 200000';
+    const launched = await launch(plainPlan(bench, ['sh', '-c', script], { openStdin: true, log: smallLog(bench) }), {
+      attach: [{ client: other, stdin: true }],
+    });
+    await launched.started;
+    const { release } = await hold(launched.connection, { client: held });
+    other.socket.write('go\n');
+    await until(other, '\n10000\n');
+    await release();
+    await launched.exited;
+    const { stdout } = unframe(await held.ended);
+    t.equal(stdout.split('\n').length, 200_001);
+    t.equal(stdout, unframe(await other.ended).stdout);
+  });
+
+  await t.test(
+    'behind the log that are not let go for too long do not hold others up',
+    { skip: notThisBuild ? false : 'the shipped build waits 30 s; the one with sanitizers 1 s' },
+    async (t) => {
+      const [held, other] = [createClient(), createClient()];
+      const script = 'read go; seq 200000';
+      const launched = await launch(plainPlan(bench, ['sh', '-c', script], { openStdin: true, log: smallLog(bench) }), {
+        attach: [{ client: other, stdin: true }],
+      });
+      await launched.started;
+      await hold(launched.connection, { client: held });
+      other.socket.write('go\n');
+      await launched.exited;
+      t.match(unframe(await other.ended).stdout, /\n200000\n$/);
+      t.equal((await held.ended).length, 0);
+    },
+  );
+
+  await t.test('behind the log need one, and a process', async (t) => {
+    const plan = plainPlan(bench, ['cat'], { openStdin: true, log: null });
+    const launched = await launch(plan, { start: false });
+    await t.rejects(hold(launched.connection, { client: createClient() }), { code: 'EAGAIN' });
+    launched.connection.start();
+    await launched.started;
+    await t.rejects(hold(launched.connection, { client: createClient() }), { code: 'ENODATA' });
+    await launched.connection.signal(9);
+    await launched.exited;
   });
 
   await t.test('must be stream sockets', async (t) => {

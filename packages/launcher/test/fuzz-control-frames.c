@@ -20,6 +20,18 @@ static void filter(const struct request *request)
     free(to);
 }
 
+/* What must be true of every request that was understood, whatever the bytes. */
+static void check(const struct request *request)
+{
+    if (request->type < REQUEST_START || request->type > REQUEST_RELEASE)
+        abort();
+    if (request->type == REQUEST_ATTACH) {
+        if (request->attach.flags & ~ATTACH_ALL)
+            abort();
+        filter(request);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct frame_reader reader = {0};
@@ -33,8 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         memcpy(frame_room(&reader, count), data + at, count);
         reader.used += count;
         while ((found = next_frame(&reader, &body, &length)) > 0)
-            if (parse_request(body, length, &request) == 0 && request.type == REQUEST_ATTACH)
-                filter(&request);
+            if (parse_request(body, length, &request) == 0)
+                check(&request);
     }
     free_frames(&reader);
     return 0;

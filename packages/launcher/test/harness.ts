@@ -8,7 +8,11 @@ import { createMemfd, createSealedMemfd } from '../../daemon/src/os/memfd.ts';
 import { sendBytes, sendDescriptors } from '../../daemon/src/os/send-descriptor.ts';
 import { createSocketPair } from '../../daemon/src/os/socket-pair.ts';
 import { reapProcess, spawnDescriptor } from '../../daemon/src/os/spawn-launcher.ts';
-import { type ControlConnection, openControlConnection } from '../../daemon/src/runtime/control-connection.ts';
+import {
+  type ControlConnection,
+  type HeldAttach,
+  openControlConnection,
+} from '../../daemon/src/runtime/control-connection.ts';
 import type { LaunchPlan, Namespace, Slot, Step, SupervisorPlan } from '../../daemon/src/runtime/launch-plan.ts';
 import {
   CONTROL_DESCRIPTOR,
@@ -286,7 +290,7 @@ export function readLog(files: readonly string[], stream: 'stdout' | 'stderr' = 
     const lines = readFileSync(file, 'utf8').split('\n');
     if (lines.pop() !== '') throw new Error(`${file} does not end with a newline`);
     for (const line of lines) {
-      const match = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) ([FP]) (.*)$/s.exec(line);
+      const match = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z (stdout|stderr) (F|P|P:end|P:file-\d+) (.*)$/s.exec(line);
       if (match === null) throw new Error(`no CRI record: ${line.slice(0, 100)}`);
       if (match[1] === stream) text += match[3] + (match[2] === 'F' ? '\n' : '');
     }
@@ -303,14 +307,25 @@ export interface AttachOptions {
   readonly detachKeys?: Uint8Array;
 }
 
-export async function attach(connection: ControlConnection, options: AttachOptions): Promise<void> {
-  const { sent, done } = connection.attach(options.client.descriptor, {
+/** Attaches a client behind the log: its output is kept until `release`. */
+export async function hold(connection: ControlConnection, options: AttachOptions): Promise<HeldAttach> {
+  const held = connection.hold(options.client.descriptor, frameOf(options));
+  await held.finally(() => closeSync(options.client.descriptor)).catch(() => undefined);
+  return await held;
+}
+
+function frameOf(options: AttachOptions) {
+  return {
     stdin: options.stdin ?? false,
     stdout: options.stdout ?? true,
     stderr: options.stderr ?? true,
     initialInput: options.initialInput ?? Buffer.alloc(0),
     detachKeys: options.detachKeys ?? Buffer.alloc(0),
-  });
+  };
+}
+
+export async function attach(connection: ControlConnection, options: AttachOptions): Promise<void> {
+  const { sent, done } = connection.attach(options.client.descriptor, frameOf(options));
   done.catch(() => undefined);
   await sent;
   closeSync(options.client.descriptor);

@@ -1,6 +1,6 @@
 /** The log of a running container: complete, fast, rotated, and never in the process' way. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { attach, cannotRun, createBench, createClient, launch, plainPlan, readLog, unframe, until } from './harness.ts';
@@ -50,6 +50,8 @@ t.test('the log', { skip: cannotRun() }, async (t) => {
     const text = readLog([`${bench.logFile}.2`, `${bench.logFile}.1`, bench.logFile]);
     t.ok(sequence(20_000).endsWith(`\n${text}`), 'the last part, without a gap');
     t.ok(text.length > 20_000);
+    const [first] = readFileSync(bench.logFile, 'latin1').split('\n');
+    t.match(first, /Z stdout P:file-\d+ $/, 'a later file says which one it is');
     for (const name of names) rmSync(join(bench.directory, name));
   });
 
@@ -58,11 +60,13 @@ t.test('the log', { skip: cannotRun() }, async (t) => {
     writeFileSync(join(bench.directory, 'bytes'), Buffer.concat([bytes, Buffer.alloc(40_000, 0xff), bytes]));
     await (await launch(plainPlan(bench, ['cat', join(bench.directory, 'bytes')]))).exited;
     const records = readFileSync(bench.logFile, 'latin1').split('\n').slice(0, -1);
-    const text = records.map((record) => record.slice(40) + (record[38] === 'F' ? '\n' : '')).join('');
+    const text = records
+      .map((record) => record.slice(record.indexOf(' ', 38) + 1) + (record[38] === 'F' ? '\n' : ''))
+      .join('');
     t.ok(Buffer.from(text, 'latin1').equals(readFileSync(join(bench.directory, 'bytes'))));
     t.same(
-      records.map((record) => record[38]),
-      ['F', 'P', 'P', 'F', 'P'],
+      records.map((record) => record.slice(38).split(' ')[0]),
+      ['F', 'P', 'P', 'F', 'P:end'],
     );
     rmSync(bench.logFile);
   });
@@ -91,6 +95,32 @@ t.test('the log', { skip: cannotRun() }, async (t) => {
     const warnings = launched.messages.filter((message) => message.type === 'warning');
     t.match(warnings[0], { step: null, errno: ENOSPC, detail: 'the log cannot be written; records are being lost' });
     t.match(warnings.at(-1), { step: null, detail: /^records lost from the log: [1-9]\d+$/ });
+  });
+
+  await t.test('that keeps one file goes on in a new one', async (t) => {
+    const client = createClient();
+    const script = 'seq 400; read go; seq 4000';
+    const log = { file: bench.logFile, maxBytes: 20_000, maxFiles: 1 };
+    const launched = await launch(plainPlan(bench, ['sh', '-c', script], { log, openStdin: true }), {
+      attach: [{ client, stdin: true }],
+    });
+    await until(client, '\n400\n');
+    const reader = openSync(bench.logFile, 'r');
+    t.teardown(() => closeSync(reader));
+    const before = readFileSync(reader, 'latin1');
+    client.socket.write('go\n');
+    await launched.exited;
+    const after = Buffer.alloc(20_001);
+    const length = readSync(reader, after, 0, after.length, 0);
+    t.ok(length <= 20_000);
+    t.ok(after.toString('latin1', 0, length).startsWith(before), 'whoever has the old one open can finish it');
+    t.match(readLog([bench.logFile]), /\n4000\n$/);
+    t.ok(readFileSync(bench.logFile).length <= 20_000);
+    t.same(
+      readdirSync(bench.directory).filter((name) => name.startsWith('container.log')),
+      ['container.log'],
+    );
+    rmSync(bench.logFile);
   });
 
   await t.test('can be none', async (t) => {

@@ -75,6 +75,41 @@ static void check_full_socket(void)
     close(other);
 }
 
+/* A client that is held keeps all, in order, and lets the process wait at the limit only. */
+static void check_hold(void)
+{
+    int other;
+    size_t total = 0, sent = 0;
+    static uint8_t got[HOLD_LIMIT + 4096];
+    struct attach_client *client = attach(&other, ATTACH_STDOUT | ATTACH_BEHIND_LOG, "", false);
+
+    CHECK(client->flags == ATTACH_STDOUT);
+    client->held_by = (const struct connection *)client;
+    for (uint64_t now = 1; !holds_output_back(client); now++, sent += 7) {
+        send_output(client, ATTACH_STDOUT, big + sent % 251, 7, now);
+        CHECK(client->progress_ns == now);
+    }
+    CHECK(sent >= HOLD_LIMIT && sent < HOLD_LIMIT + 7);
+    CHECK(recv(other, got, sizeof got, MSG_DONTWAIT) == -1 && errno == EAGAIN);
+    client->held_by = NULL;
+    CHECK(holds_output_back(client));
+    while (total < sent) {
+        ssize_t length = recv(other, got + total, sizeof got - total, MSG_DONTWAIT);
+        if (length > 0)
+            total += (size_t)length;
+        else
+            send_kept_output(client, 1);
+    }
+    CHECK(!holds_output_back(client));
+    for (size_t at = 0; at < sent; at += 7)
+        if (memcmp(got + at, big + at % 251, 7) != 0) {
+            CHECK_NAMED(false, "held output in order");
+            break;
+        }
+    free_client(client);
+    close(other);
+}
+
 static void check_input(void)
 {
     int other, pipe_ends[2];
@@ -144,6 +179,7 @@ int main(void)
     signal(SIGPIPE, SIG_IGN);
     check_frames();
     check_full_socket();
+    check_hold();
     check_input();
     check_close_without_reset();
     check_gone();

@@ -14,7 +14,7 @@ static void hex(FILE *to, const uint8_t *data, size_t length)
 
 static void describe(FILE *to, const struct request *request)
 {
-    static const char *const names[] = {"stdin", "stdout", "stderr"};
+    static const char *const names[] = {"stdin", "stdout", "stderr", "behind-log"};
     const char *separator = " ";
 
     switch ((enum request_type)request->type) {
@@ -23,7 +23,7 @@ static void describe(FILE *to, const struct request *request)
         return;
     case REQUEST_ATTACH:
         fprintf(to, "attach %" PRIu32, request->id);
-        for (int i = 0; i < 3; i++)
+        for (int i = 0; i < 4; i++)
             if (request->attach.flags >> i & 1) {
                 fprintf(to, "%s%s", separator, names[i]);
                 separator = ",";
@@ -49,6 +49,9 @@ static void describe(FILE *to, const struct request *request)
         return;
     case REQUEST_PLAN:
         fputs("plan\n", to);
+        return;
+    case REQUEST_RELEASE:
+        fprintf(to, "release %" PRIu32 " %" PRIu32 "\n", request->id, request->release.attach_id);
         return;
     case REQUEST_STATUS:
         fprintf(to, "status %" PRIu32 "\n", request->id);
@@ -133,7 +136,7 @@ int main(int argc, char **argv)
 
     check_bad("a frame of no bytes", (const uint8_t[]){0, 0, 0, 0}, 4);
     check_bad("a frame that is too long", (const uint8_t[]){1, 0, 16, 0}, 4);
-    check_bad("an unknown type", (const uint8_t[]){5, 0, 0, 0, 9, 0, 0, 0, 0}, 9);
+    check_bad("an unknown type", (const uint8_t[]){5, 0, 0, 0, 10, 0, 0, 0, 0}, 9);
     check_bad("a PLAN with a payload", (const uint8_t[]){2, 0, 0, 0, 8, 0}, 6);
     check_bad("a PREPARE without namespaces", (const uint8_t[]){1, 0, 0, 0, 6}, 5);
     check_bad("an unknown namespace", (const uint8_t[]){5, 0, 0, 0, 6, 128, 0, 0, 0}, 9);
@@ -142,14 +145,18 @@ int main(int argc, char **argv)
     check_bad("slots past the last", (const uint8_t[]){9, 0, 0, 0, 7, 255, 3, 0, 0, 2, 0, 0, 0}, 13);
     check_bad("a START with a payload", (const uint8_t[]){2, 0, 0, 0, 1, 0}, 6);
     check_bad("a STATUS without an id", (const uint8_t[]){2, 0, 0, 0, 5, 0}, 6);
+    check_bad("a RELEASE of nothing", (const uint8_t[]){5, 0, 0, 0, 9, 1, 0, 0, 0}, 9);
+    check_bad("a RELEASE of too much", (const uint8_t[]){10, 0, 0, 0, 9, 1, 0, 0, 0, 1, 0, 0, 0, 0}, 14);
     check_bad("signal 0", (const uint8_t[]){10, 0, 0, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0}, 14);
     check_bad("signal 65", (const uint8_t[]){10, 0, 0, 0, 3, 1, 0, 0, 0, 65, 0, 0, 0, 0}, 14);
-    check_bad("unknown attach flags", (const uint8_t[]){14, 0, 0, 0, 2, 1, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0}, 18);
+    check_bad("unknown attach flags", (const uint8_t[]){14, 0, 0, 0, 2, 1, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0}, 18);
     check_bad("keys past the end", (const uint8_t[]){14, 0, 0, 0, 2, 1, 0, 0, 0, 7, 255, 255, 255, 255, 0, 0, 0, 0}, 18);
     check_bad("input past the end", (const uint8_t[]){14, 0, 0, 0, 2, 1, 0, 0, 0, 7, 0, 0, 0, 0, 1, 0, 0, 0}, 18);
 
     /* the daemon's test (packages/daemon/test/launcher-protocol.test.ts) decodes these very bytes */
     check_hex("reply", frame, encode_reply(frame, 7, 3), "09000000810700000003000000");
+    check_hex("log position", frame, encode_log_position_reply(frame, 9, 2, 0x0102030405060708),
+              "190000008109000000000000000200000000000000" "0807060504030201");
     check_hex("status", frame, encode_status_reply(frame, 8, STATE_RUNNING, 0x1234, &report),
               "1600000081080000000000000001341200000807060504030201");
     check_hex("status after the exit", frame, encode_status_reply(frame, 8, STATE_EXITED, 0x1234, &report),

@@ -14,6 +14,7 @@ static char directory_path[] = "/tmp/tsd-log-test-XXXXXX";
 static int directory;
 static const struct timespec noon = {.tv_sec = 1795435200, .tv_nsec = 1}; /* 2026-11-23T12:00:00Z */
 #define AT_NOON "2026-11-23T12:00:00.000000001Z "
+#define HEADER(number) AT_NOON "stdout P:file-" number " \n"
 
 static const char *contents(const char *name)
 {
@@ -47,7 +48,22 @@ static void check_format(void)
     CHECK_TEXT(contents("format"), AT_NOON "stdout F one\n" AT_NOON "stdout F two\n" AT_NOON "stdout F \n" AT_NOON
                                            "stderr F error\n" AT_NOON "stdout F half\n");
     close_log(&log, noon);
-    CHECK_TEXT(strstr(contents("format"), "half\n"), "half\n" AT_NOON "stdout P end\n");
+    CHECK_TEXT(strstr(contents("format"), "half\n"), "half\n" AT_NOON "stdout P:end end\n");
+}
+
+/* An unfinished line is ended with the run: the next one's first line does not go on with it. */
+static void check_ends(void)
+{
+    struct log_file log;
+
+    for (int run = 0; run < 2; run++) {
+        open_log(&log, directory, "ends", 0, 1);
+        put(&log, LOG_STDOUT, "abc");
+        put(&log, LOG_STDERR, run ? "x" : "y\n");
+        close_log(&log, noon);
+    }
+    CHECK_TEXT(contents("ends"), AT_NOON "stderr F y\n" AT_NOON "stdout P:end abc\n" AT_NOON "stdout P:end abc\n" AT_NOON
+                                         "stderr P:end x\n");
 }
 
 static void check_times(void)
@@ -94,32 +110,46 @@ static void check_long_lines(void)
 static void check_rotation(void)
 {
     struct log_file log;
-    const size_t record = strlen(AT_NOON "stdout F 1\n");
+    const size_t record = strlen(AT_NOON "stdout F 1\n"), header = strlen(HEADER("1"));
 
-    open_log(&log, directory, "rotated", 2 * record, 3);
-    put(&log, LOG_STDOUT, "1\n2\n3\n4\n5\n6\n7\n");
+    open_log(&log, directory, "rotated", header + 2 * record, 3);
+    put(&log, LOG_STDOUT, "0\n1\n2\n3\n4\n5\n6\n7\n");
+    CHECK(log.sequence == 3);
     close_log(&log, noon);
-    CHECK_TEXT(contents("rotated"), AT_NOON "stdout F 7\n");
-    CHECK_TEXT(contents("rotated.1"), AT_NOON "stdout F 5\n" AT_NOON "stdout F 6\n");
-    CHECK_TEXT(contents("rotated.2"), AT_NOON "stdout F 3\n" AT_NOON "stdout F 4\n");
+    CHECK_TEXT(contents("rotated"), HEADER("3") AT_NOON "stdout F 7\n");
+    CHECK_TEXT(contents("rotated.1"), HEADER("2") AT_NOON "stdout F 5\n" AT_NOON "stdout F 6\n");
+    CHECK_TEXT(contents("rotated.2"), HEADER("1") AT_NOON "stdout F 3\n" AT_NOON "stdout F 4\n");
     CHECK_TEXT(contents("rotated.3"), "missing");
-    open_log(&log, directory, "rotated", 2 * record, 3); /* a second life goes on where the first ended */
+    open_log(&log, directory, "rotated", header + 2 * record, 3); /* a second life goes on where the first ended */
+    CHECK(log.sequence == 3);
     put(&log, LOG_STDOUT, "8\n9\n");
     close_log(&log, noon);
-    CHECK_TEXT(contents("rotated"), AT_NOON "stdout F 9\n");
-    CHECK_TEXT(contents("rotated.1"), AT_NOON "stdout F 7\n" AT_NOON "stdout F 8\n");
+    CHECK_TEXT(contents("rotated"), HEADER("4") AT_NOON "stdout F 9\n");
+    CHECK_TEXT(contents("rotated.1"), HEADER("3") AT_NOON "stdout F 7\n" AT_NOON "stdout F 8\n");
+    unlinkat(directory, "rotated", 0); /* as if the first had ended in the middle of a rotation */
+    open_log(&log, directory, "rotated", header + 2 * record, 3);
+    put(&log, LOG_STDOUT, "10\n");
+    close_log(&log, noon);
+    CHECK_TEXT(contents("rotated"), HEADER("4") AT_NOON "stdout F 10\n");
 
     open_log(&log, directory, "single", 2 * record, 1);
-    put(&log, LOG_STDOUT, "1\n2\n3\n");
+    put(&log, LOG_STDOUT, "1\n2\n");
+    flush_log(&log);
+    int reader = openat(directory, "single", O_RDONLY);
+    put(&log, LOG_STDOUT, "3\n");
     close_log(&log, noon);
-    CHECK_TEXT(contents("single"), AT_NOON "stdout F 3\n");
+    CHECK_TEXT(contents("single"), HEADER("1") AT_NOON "stdout F 3\n");
     CHECK_TEXT(contents("single.1"), "missing");
+    static char text[200];
+    CHECK(read(reader, text, sizeof text - 1) == (ssize_t)(2 * record)); /* a reader finishes what it has open */
+    CHECK_TEXT(text, AT_NOON "stdout F 1\n" AT_NOON "stdout F 2\n");
+    close(reader);
 
     open_log(&log, directory, "tiny", 1, 2); /* smaller than a record: one a file */
     put(&log, LOG_STDOUT, "1\n2\n3\n");
     close_log(&log, noon);
-    CHECK_TEXT(contents("tiny"), AT_NOON "stdout F 3\n");
-    CHECK_TEXT(contents("tiny.1"), AT_NOON "stdout F 2\n");
+    CHECK_TEXT(contents("tiny"), HEADER("2") AT_NOON "stdout F 3\n");
+    CHECK_TEXT(contents("tiny.1"), HEADER("1") AT_NOON "stdout F 2\n");
 }
 
 static void check_half_record(void)
@@ -162,6 +192,27 @@ static void check_full_disk(void)
     CHECK_TEXT(contents("full"), AT_NOON "stdout F 1\n" AT_NOON "stdout F 2\n" AT_NOON "stdout F 5\n");
 }
 
+/* A header that does not reach the disk is no record that was lost, and is made up for. */
+static void check_lost_header(void)
+{
+    struct log_file log;
+    struct rlimit limit, before;
+    const size_t record = strlen(AT_NOON "stdout F 1\n");
+
+    getrlimit(RLIMIT_FSIZE, &before);
+    open_log(&log, directory, "lost", record, 2);
+    put(&log, LOG_STDOUT, "1\n2\n");
+    limit = (struct rlimit){.rlim_cur = 1, .rlim_max = before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+    flush_log(&log);
+    CHECK(log.error == EFBIG);
+    CHECK(log.lost_records == 1);
+    setrlimit(RLIMIT_FSIZE, &before);
+    put(&log, LOG_STDOUT, "3\n");
+    close_log(&log, noon);
+    CHECK_TEXT(contents("lost"), HEADER("1") AT_NOON "stdout F 3\n");
+}
+
 /* A symlink at the log's name is not followed; the process goes on without a log. */
 static void check_hostile_name(void)
 {
@@ -185,11 +236,13 @@ int main(void)
         return 2;
     directory = open(directory_path, O_RDONLY | O_DIRECTORY);
     check_format();
+    check_ends();
     check_times();
     check_long_lines();
     check_rotation();
     check_half_record();
     check_full_disk();
+    check_lost_header();
     check_hostile_name();
     snprintf(command, sizeof command, "rm -r %s", directory_path);
     return system(command) == 0 ? finish_tests() : 2;

@@ -1,7 +1,9 @@
 /** What of a container's log a client asks for: the parameters of GET /containers/{id}/logs. */
 import { TsdError } from '@tsd/shared/errors';
+import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
+import type { Log } from './log.ts';
 import { type ReadLogOptions, readLog } from './read-log.ts';
 import { parseUnixTime, timestampOfNs } from './timestamp.ts';
 
@@ -31,7 +33,7 @@ export interface ContainerLog {
  *   container without a log
  */
 export function containerLog(
-  deps: Pick<ContainerDeps, 'roots' | 'running' | 'store'>,
+  deps: Pick<ContainerDeps, 'log' | 'roots' | 'running' | 'store'>,
   reference: string,
   request: LogRequest,
 ): ContainerLog {
@@ -39,9 +41,7 @@ export function containerLog(
     throw new TsdError('bad_parameter', 'Bad parameters: you must choose at least one stream');
   }
   const record = deps.store.lookup(reference);
-  if (record.hostConfig.LogConfig.Type === 'none') {
-    throw new TsdError('not_implemented', 'configured logging driver does not support reading');
-  }
+  requireReadableLog(record);
   // Nothing is ever added to the log of a container that does not run.
   const ended = request.follow ? deps.running.get(record.id)?.ended : undefined;
   const multiplexed = !record.config.Tty;
@@ -51,12 +51,27 @@ export function containerLog(
     since: parseTime('since', request.since),
     until: parseTime('until', request.until),
     timestamps: request.timestamps,
+    details: '',
     multiplexed,
     tail: /^\d+$/.test(request.tail) ? Number(request.tail) : null,
     followUntil: ended ?? null,
+    onGap: tellGap(deps.log, record.id),
     ...(request.signal === undefined ? {} : { signal: request.signal }),
   };
   return { multiplexed, content: readLog(containerFiles(deps.roots, record.id).logFile, options) };
+}
+
+/** @throws TsdError `not_implemented` for a container without a log */
+export function requireReadableLog({ hostConfig }: Pick<ContainerRecord, 'hostConfig'>): void {
+  if (hostConfig.LogConfig.Type === 'none') {
+    throw new TsdError('not_implemented', 'configured logging driver does not support reading');
+  }
+}
+
+/** Says what a reader of a container's log missed. */
+export function tellGap(log: Log, containerId: string): (files: number) => void {
+  return (files) =>
+    log.warn({ containerId, files }, 'a reader of the log was too slow: rotation deleted what it had not read');
 }
 
 function parseTime(name: string, text: string): string | null {

@@ -1,87 +1,94 @@
 /** The files of a container's log: `container.log` and its rotated predecessors `.1`, `.2`, … */
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { closeSync, fstatSync, openSync, read, readdirSync, readSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { FILE_RECORD_BYTES, sequenceOf } from './log-record.ts';
 
+/** An open file. It can be read to its end even when rotation has deleted it. */
 export interface LogFile {
-  readonly handle: FileHandle;
+  readonly descriptor: number;
   readonly inode: number;
 }
 
-/** Rotation renames one file after the other: a snapshot taken in the middle is taken again. */
-const SNAPSHOT_TRIES = 20;
-
-/** Opens all files, the oldest first. Rotation while they are being opened is noticed. Empty where there is no log yet. */
-export async function openLogFiles(file: string): Promise<readonly LogFile[]> {
-  for (let attempt = 1; ; attempt++) {
-    const files = await tryOpenAll(file);
-    if (files.complete || attempt === SNAPSHOT_TRIES) return files.opened;
-    await closeLogFiles(files.opened);
-  }
-}
+const readBytes = promisify(read);
 
 /**
- * The file that was written after the one with this inode: null when it is still the newest. Where rotation has deleted
- * it already (or there was none), the oldest that is left.
+ * Opens the files that are newer than the one with this inode, which must still be open, the oldest first. All of them where it is
+ * null or not there any more. Synchronous: where a log is rotated many times in a second, the time until a file is open counts.
  */
-export async function openSuccessor(file: string, inode: number | null): Promise<LogFile | null> {
-  const files = await openLogFiles(file);
-  const index = files.findIndex((candidate) => candidate.inode === inode);
-  const successor = files[index + 1] ?? null;
-  await closeLogFiles(files.filter((candidate) => candidate !== successor));
-  return successor;
-}
-
-export async function closeLogFiles(files: readonly LogFile[]): Promise<void> {
-  await Promise.all(files.map(({ handle }) => handle.close()));
-}
-
-async function tryOpenAll(file: string): Promise<{ opened: readonly LogFile[]; complete: boolean }> {
-  const numbers = await rotatedNumbers(file);
+export function openLogFiles(file: string, newerThan: number | null): LogFile[] {
   const opened: LogFile[] = [];
-  const inodes = new Set<number>();
-  let complete = numbers.every((number, index) => number === index);
-  // The newest first: what a rotation moves meanwhile shows up again under the next name, and is known by its inode.
-  for (const number of numbers) {
-    const handle = await openIfThere(number === 0 ? file : `${file}.${number}`);
-    if (handle === null) {
-      complete = false;
-      continue;
-    }
-    const { ino } = await handle.stat();
-    if (inodes.has(ino)) {
-      await handle.close();
-      complete = false;
-      continue;
-    }
-    inodes.add(ino);
-    opened.unshift({ handle, inode: ino });
+  // Rotation moves files on while this loop goes after them: none is passed over, and whatever comes twice is known by its inode.
+  let highest = highestNumber(file);
+  for (let number = 0; number <= highest + 1; number++) {
+    if (number > highest) highest = Math.max(highest, highestNumber(file));
+    const descriptor = openIfThere(number === 0 ? file : `${file}.${number}`);
+    if (descriptor === null) continue;
+    const inode = fstatSync(descriptor).ino;
+    const known = opened.some((other) => other.inode === inode);
+    if (known || inode === newerThan) closeSync(descriptor);
+    else opened.unshift({ descriptor, inode });
+    if (inode === newerThan) break;
   }
-  return { opened, complete };
+  return opened;
 }
 
-/** 0 for the file itself, n for `.n`; ascending. */
-async function rotatedNumbers(file: string): Promise<readonly number[]> {
+/** Whether this is the file that is written now. */
+export function isNewest(file: string, { inode }: LogFile): boolean {
+  return statSync(file, { throwIfNoEntry: false })?.ino === inode;
+}
+
+/** At most `bytes` bytes at the position; none at the end. */
+export async function readLogFile({ descriptor }: LogFile, position: number, bytes: number): Promise<Buffer> {
+  const buffer = Buffer.allocUnsafe(bytes);
+  const { bytesRead } = await readBytes(descriptor, buffer, 0, bytes, position);
+  return buffer.subarray(0, bytesRead);
+}
+
+/** How many files of the log were made before this one; 0 as well while nothing is in it. */
+export function readSequence({ descriptor }: LogFile): number {
+  const beginning = Buffer.alloc(FILE_RECORD_BYTES);
+  return sequenceOf(beginning.subarray(0, readSync(descriptor, beginning, 0, beginning.length, 0)));
+}
+
+export function sizeOf({ descriptor }: LogFile): number {
+  return fstatSync(descriptor).size;
+}
+
+/** Whether rotation has deleted it: its bytes take disk space only because it is open. */
+export function isDeleted({ descriptor }: LogFile): boolean {
+  return fstatSync(descriptor).nlink === 0;
+}
+
+export function closeLogFile({ descriptor }: LogFile): void {
+  closeSync(descriptor);
+}
+
+/** 0 for the file itself, n for `.n`; -1 where there is none. */
+function highestNumber(file: string): number {
   const name = basename(file);
-  let entries: readonly string[];
+  let highest = -1;
+  for (const entry of listDirectory(dirname(file))) {
+    if (entry === name) highest = Math.max(highest, 0);
+    else if (entry.startsWith(`${name}.`) && /^\d+$/.test(entry.slice(name.length + 1))) {
+      highest = Math.max(highest, Number(entry.slice(name.length + 1)));
+    }
+  }
+  return highest;
+}
+
+function listDirectory(directory: string): readonly string[] {
   try {
-    entries = await readdir(dirname(file));
+    return readdirSync(directory);
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
   }
-  const numbers: number[] = [];
-  for (const entry of entries) {
-    if (entry === name) numbers.push(0);
-    else if (entry.startsWith(`${name}.`) && /^\d+$/.test(entry.slice(name.length + 1))) {
-      numbers.push(Number(entry.slice(name.length + 1)));
-    }
-  }
-  return numbers.sort((a, b) => a - b);
 }
 
-async function openIfThere(path: string): Promise<FileHandle | null> {
+function openIfThere(path: string): number | null {
   try {
-    return await open(path, 'r');
+    return openSync(path, 'r');
   } catch (error) {
     if (isMissing(error)) return null;
     throw error;

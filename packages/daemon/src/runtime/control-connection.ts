@@ -6,11 +6,14 @@ import { SystemCallError } from '../os/libc.ts';
 import { sendBytes, sendDescriptors } from '../os/send-descriptor.ts';
 import {
   type AttachFrame,
+  decodeLogPosition,
   encodeAttach,
+  encodeRelease,
   encodeResize,
   encodeSignal,
   encodeStart,
   encodeStatus,
+  type LogPosition,
   type SupervisorMessage,
   SupervisorMessageDecoder,
 } from './launcher-protocol.ts';
@@ -28,10 +31,20 @@ interface PendingReply {
   readonly reject: (error: Error) => void;
 }
 
+/** A client whose output is kept back. */
+export interface HeldAttach {
+  /** What the log holds up to here the client does not get from the supervisor; all the rest it does. */
+  readonly position: LogPosition;
+  /** Lets the output go. Rejects with SystemCallError ENOENT where the client has gone meanwhile. */
+  release(): Promise<void>;
+}
+
 export interface ControlConnection {
   start(): Promise<void>;
   /** `sent`: the frame is on its way, frames that follow come after it. `done`: the supervisor has answered. */
   attach(descriptor: number, frame: Omit<AttachFrame, 'requestId'>): { sent: Promise<void>; done: Promise<void> };
+  /** Attaches a client behind the log, and keeps its output back. Close the connection to give it up. */
+  hold(descriptor: number, frame: Omit<AttachFrame, 'requestId' | 'behindLog'>): Promise<HeldAttach>;
   signal(signalNumber: number): Promise<void>;
   resize(rows: number, columns: number): Promise<void>;
   status(): Promise<Buffer>;
@@ -138,6 +151,19 @@ export function openControlConnection(descriptor: number, events: ConnectionEven
         return sent;
       }).then(() => undefined);
       return { sent, done };
+    },
+    hold: async (attached, frame) => {
+      let attachId = 0;
+      const payload = await expectReply('attach', (requestId) => {
+        attachId = requestId;
+        return send(encodeAttach({ ...frame, behindLog: true, requestId }), attached);
+      });
+      return {
+        position: decodeLogPosition(payload),
+        release: async () => {
+          await request('release', (requestId) => encodeRelease({ requestId, attachId }));
+        },
+      };
     },
     signal: async (signal) => {
       await request('signal', (requestId) => encodeSignal({ requestId, signal, wholeGroup: false }));

@@ -16,6 +16,7 @@ const REQUEST = {
   prepare: 0x06,
   slots: 0x07,
   plan: 0x08,
+  release: 0x09,
 } as const;
 const MESSAGE = { reply: 0x81, warning: 0x82, started: 0x83, failed: 0x84, exited: 0x85 } as const;
 
@@ -24,6 +25,11 @@ export interface AttachFrame {
   readonly stdin: boolean;
   readonly stdout: boolean;
   readonly stderr: boolean;
+  /**
+   * The reply is the log's position (decodeLogPosition), and all output behind it is kept until RELEASE. Not before the process
+   * runs. The client is disconnected if the connection ends before.
+   */
+  readonly behindLog?: boolean;
   /** At most 16 bytes; empty for none. */
   readonly detachKeys: Uint8Array;
   /** Input that came with the request, before the client's socket was handed over. */
@@ -31,7 +37,7 @@ export interface AttachFrame {
 }
 
 export type SupervisorMessage =
-  /** `payload` is what follows the errno: the status for STATUS (decodeStatus), otherwise empty. */
+  /** `payload` is what follows the errno: the status for STATUS (decodeStatus), the position for an ATTACH behind the log. */
   | { readonly type: 'reply'; readonly requestId: number; readonly errno: number; readonly payload: Buffer }
   | { readonly type: 'warning'; readonly step: number | null; readonly errno: number; readonly detail: string }
   | { readonly type: 'started'; readonly pid: number; readonly startedAtNs: bigint }
@@ -71,7 +77,8 @@ export function encodeStart(): Buffer {
 
 /** Attaches the client whose socket goes with the first byte (SCM_RIGHTS). */
 export function encodeAttach(request: AttachFrame): Buffer {
-  const flags = Number(request.stdin) | (Number(request.stdout) << 1) | (Number(request.stderr) << 2);
+  const { stdin, stdout, stderr, behindLog = false } = request;
+  const flags = Number(stdin) | (Number(stdout) << 1) | (Number(stderr) << 2) | (Number(behindLog) << 3);
   return frame(REQUEST.attach, (writer) =>
     writer.u32(request.requestId).u8(flags).bytes(request.detachKeys).bytes(request.initialInput),
   );
@@ -92,6 +99,24 @@ export function encodeResize(request: { requestId: number; rows: number; columns
 /** Asks for the status, which comes as the payload of the reply. */
 export function encodeStatus(request: { requestId: number }): Buffer {
   return frame(REQUEST.status, (writer) => writer.u32(request.requestId));
+}
+
+/** Sends what was kept for a client that attached behind the log, on this connection, and goes on with it. */
+export function encodeRelease(request: { requestId: number; attachId: number }): Buffer {
+  return frame(REQUEST.release, (writer) => writer.u32(request.requestId).u32(request.attachId));
+}
+
+/** How far a container's log is written. */
+export interface LogPosition {
+  /** Of the newest file: how many were made before it. */
+  readonly sequence: number;
+  /** Where that file ends, behind a record. */
+  readonly offset: number;
+}
+
+/** Decodes the payload of the reply to an ATTACH behind the log. Throws RangeError where it is malformed. */
+export function decodeLogPosition(payload: Buffer): LogPosition {
+  return { sequence: Number(payload.readBigUInt64LE(0)), offset: Number(payload.readBigUInt64LE(8)) };
 }
 
 /** Decodes the payload of the reply to STATUS. Throws RangeError where it is malformed. */

@@ -1,7 +1,12 @@
 /** A running container's supervisor (packages/launcher), as the daemon sees it over its control socket. */
 import { readFileSync } from 'node:fs';
 import { connectUnix } from '../os/connect-unix.ts';
-import { type ConnectionEvents, type ControlConnection, openControlConnection } from './control-connection.ts';
+import {
+  type ConnectionEvents,
+  type ControlConnection,
+  type HeldAttach,
+  openControlConnection,
+} from './control-connection.ts';
 import { decodeExitFile, decodeStatus, type ExitReport, type SupervisorStatus } from './launcher-protocol.ts';
 
 /** A client's connection that is handed to the supervisor: from then on the daemon is not in its data path. */
@@ -29,6 +34,13 @@ export interface Supervisor {
   signal(signalNumber: number): Promise<void>;
   resize(rows: number, columns: number): Promise<void>;
   attach(request: AttachRequest): Promise<void>;
+  /**
+   * Attaches a client whose output begins exactly where the log's files end now. Nothing is sent to it before `release`: what the
+   * log holds up to there can go first. The client is disconnected if this connection ends before.
+   *
+   * Rejects with SystemCallError ESRCH after the exit, ENODATA where there is no log.
+   */
+  hold(request: AttachRequest): Promise<HeldAttach>;
   status(): Promise<SupervisorStatus>;
   /** Closes the control connection; the container goes on. */
   disconnect(): void;
@@ -73,6 +85,7 @@ export function followSupervisor(
             signal: connection.signal,
             resize: connection.resize,
             attach: (request) => connection.attach(request.descriptor, request).done,
+            hold: (request) => connection.hold(request.descriptor, request),
             status: async () => decodeStatus(await connection.status()),
             disconnect: () => {
               disconnected = true;
