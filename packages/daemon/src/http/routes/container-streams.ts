@@ -3,6 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { type ContainerWaitResponse, ContainerWaitResponseSchema } from '@tsd/shared/api-containers';
 import type { FastifyInstance } from 'fastify';
 import { Type } from 'typebox';
+import { attachBehindLog, type ReplayClient } from '../../containers/attach-behind-log.ts';
 import {
   attachClient,
   DEFAULT_DETACH_KEYS,
@@ -10,8 +11,7 @@ import {
   parseDetachKeys,
 } from '../../containers/attach-container.ts';
 import type { ContainerDeps } from '../../containers/container-deps.ts';
-import { containerLog } from '../../containers/container-log.ts';
-import type { WaitingClient } from '../../containers/pending-attaches.ts';
+import { containerLog, requireReadableLog } from '../../containers/container-log.ts';
 import { waitContainer } from '../../containers/wait-container.ts';
 import { abortWhenGone } from '../abort-when-gone.ts';
 import { compareVersions } from '../api-version.ts';
@@ -104,7 +104,8 @@ function registerAttach(app: FastifyInstance, deps: ContainerDeps): void {
     },
     async (request, reply) => {
       const { query } = request;
-      const { id, config } = findAttachable(deps, request.params.id);
+      const record = findAttachable(deps, request.params.id);
+      const { id, config } = record;
       const keys = queryText(query.detachKeys);
       const detachKeys = config.Tty ? (keys === '' ? DEFAULT_DETACH_KEYS : parseDetachKeys(keys)) : new Uint8Array();
       const streams = {
@@ -113,12 +114,18 @@ function registerAttach(app: FastifyInstance, deps: ContainerDeps): void {
         stderr: queryFlag(query.stderr),
         detachKeys,
       };
+      const withLog = queryFlag(query.logs) && (streams.stdout || streams.stderr);
+      if (withLog) requireReadableLog(record);
       const connection = await hijack(request, reply);
+      const client = replayClient(connection, streams);
       try {
         await connection.respond({ multiplexed: !config.Tty });
-        if (queryFlag(query.logs)) await replayLog(deps, id, connection, streams);
-        if (queryFlag(query.stream)) await attachClient(deps, id, waitingClient(connection, streams));
-        else connection.close();
+        if (queryFlag(query.stream)) {
+          await (withLog ? attachBehindLog(deps, record, client) : attachClient(deps, id, client));
+        } else {
+          if (withLog) await replayLog(deps, id, connection, streams);
+          connection.close();
+        }
       } catch (error) {
         // There is no HTTP answer any more: the connection's end is all that can be told.
         request.log.debug({ containerId: id, err: error }, 'a client was not attached');
@@ -156,9 +163,12 @@ async function replayLog(
   for await (const chunk of log.content) await connection.write(chunk);
 }
 
-function waitingClient(connection: HijackedConnection, streams: AttachStreams): WaitingClient {
+function replayClient(connection: HijackedConnection, streams: AttachStreams): ReplayClient {
   return {
+    stdout: streams.stdout,
+    stderr: streams.stderr,
     gone: connection.gone,
+    write: connection.write,
     detach() {
       const { descriptor, initialInput, release } = connection.detach();
       return { request: { descriptor, initialInput, ...streams }, release };
