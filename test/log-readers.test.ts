@@ -157,3 +157,13 @@ t.test('two runs that end without a newline', async (t) => {
   t.equal((await tsdctl('logs', '--tail', '1', id)).stdout, 'abc');
   await tsdctl('rm', id);
 });
+
+t.test('details', async (t) => {
+  const options = ['--log-opt', 'labels=a', '--log-opt', 'env=MODE', '--label', 'a=b', '-e', 'MODE=x y'];
+  const id = await tsdctl.output('run', '-d', ...options, '--network', 'none', 'busybox', 'echo', 'hi');
+  await tsdctl('wait', id);
+  t.equal((await tsdctl('logs', '--details', id)).stdout, 'MODE=x+y,a=b hi\n');
+  t.match((await tsdctl('logs', '--details', '-t', id)).stdout, /^\S+Z MODE=x\+y,a=b hi\n$/);
+  t.equal((await tsdctl('logs', id)).stdout, 'hi\n');
+  await tsdctl('rm', id);
+});

@@ -11,6 +11,7 @@ import { normalizeHostConfig } from '../src/containers/host-config.ts';
 import { createIdRanges, FIRST_ID_RANGE, ID_RANGE_SIZE } from '../src/containers/id-ranges.ts';
 import { createKeyedLock } from '../src/containers/keyed-lock.ts';
 import { listContainers } from '../src/containers/list-containers.ts';
+import { logDetails } from '../src/containers/log-details.ts';
 import { parseLogLimits } from '../src/containers/log-limits.ts';
 import { NO_NETWORK, networkFiles } from '../src/containers/network-files.ts';
 import { nsOfTimestamp, timestampOfNs } from '../src/containers/timestamp.ts';
@@ -80,11 +81,52 @@ t.test('log limits', (t) => {
   t.same(limits({}), { maxBytes: 50 * 1024 * 1024, maxFiles: 5 });
   t.same(limits({ 'max-size': '10m' }), { maxBytes: 10 * 1024 * 1024, maxFiles: 1 });
   t.same(limits({ 'max-size': '10k', 'max-file': '3', tag: 'x' }, 'local'), { maxBytes: 10 * 1024, maxFiles: 3 });
+  t.same(
+    limits({ 'max-size': '10m' }, 'local'),
+    { maxBytes: 10 * 1024 * 1024, maxFiles: 5 },
+    'local has five by default',
+  );
   t.equal(limits({}, 'none'), null);
-  for (const config of [{ 'max-size': '1' }, { 'max-file': '0' }, { 'max-file': '-1' }, { color: 'red' }]) {
+  for (const config of [
+    { 'max-size': '1' },
+    { 'max-file': '0' },
+    { 'max-file': '-1' },
+    { color: 'red' },
+    { 'env-regex': '(' },
+    { tag: '{{.Secret}}' },
+    { tag: '{{if}}' },
+    { tag: '{{.ID' },
+  ]) {
     t.throws(() => limits(config as Record<string, string>), { code: 'bad_parameter' });
   }
   t.end();
+});
+
+t.test('details of log lines', async (t) => {
+  const world = createWorld();
+  t.teardown(() => world.close());
+  const deps = await world.daemon();
+  const details = (Config: Record<string, string>) => {
+    const { Id } = createContainer(
+      deps,
+      {
+        Image: 'busybox',
+        Cmd: ['echo', 'hi'],
+        Labels: { a: 'b', 'com.example/x': 'one two', none: '' },
+        Env: ['MODE=a=b&c', 'OTHER=(*)', 'UNSET'],
+        HostConfig: { LogConfig: { Type: 'json-file', Config } },
+      },
+      { name: `web${Object.keys(Config).join('')}` },
+    );
+    return { text: logDetails(deps.store.lookup(Id)), Id };
+  };
+  t.equal(details({}).text, '');
+  t.equal(details({ labels: 'a,missing' }).text, 'a=b');
+  t.equal(details({ 'labels-regex': '^com|no' }).text, 'com.example%2Fx=one+two,none=');
+  t.equal(details({ env: 'MODE,UNSET', labels: 'a' }).text, 'MODE=a%3Db%26c,a=b', 'sorted by bytes');
+  t.equal(details({ 'env-regex': 'OTH' }).text, 'OTHER=%28%2A%29');
+  const { text, Id } = details({ tag: '{{.Name}}/{{ .ID }}/{{.ImageName}}/{{.Command}}' });
+  t.equal(text, `tag=webtag%2F${Id.slice(0, 12)}%2Fbusybox%2Fecho+hi`);
 });
 
 t.test('hosts, hostname and resolv.conf', async (t) => {

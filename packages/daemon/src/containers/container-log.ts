@@ -4,6 +4,7 @@ import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { containerFiles } from './container-paths.ts';
 import type { Log } from './log.ts';
+import { logDetails } from './log-details.ts';
 import { type ReadLogOptions, readLog } from './read-log.ts';
 import { parseUnixTime, timestampOfNs } from './timestamp.ts';
 
@@ -12,6 +13,8 @@ export interface LogRequest {
   readonly stderr: boolean;
   readonly follow: boolean;
   readonly timestamps: boolean;
+  /** Put the attributes that the log options name before each line. */
+  readonly details: boolean;
   /** Unix times with up to nine decimals; empty or 0 for no bound. */
   readonly since: string;
   readonly until: string;
@@ -51,7 +54,7 @@ export function containerLog(
     since: parseTime('since', request.since),
     until: parseTime('until', request.until),
     timestamps: request.timestamps,
-    details: '',
+    details: request.details ? `${logDetails(record)} ` : '',
     multiplexed,
     tail: /^\d+$/.test(request.tail) ? Number(request.tail) : null,
     followUntil: ended ?? null,

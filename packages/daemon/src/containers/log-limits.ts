@@ -2,6 +2,7 @@
 import { TsdError } from '@tsd/shared/errors';
 import { parseBytes } from '@tsd/shared/units';
 import type { HostConfig } from './container.ts';
+import { checkLogDetails } from './log-details.ts';
 
 export interface LogLimits {
   readonly maxBytes: number;
@@ -14,8 +15,8 @@ const DEFAULT_LIMITS: LogLimits = { maxBytes: 50 * 1024 * 1024, maxFiles: 5 };
 const MINIMUM_BYTES = 4096;
 const MAXIMUM_FILES = 1000;
 
-/** Options of Docker's json-file and local drivers that change nothing about what is kept. */
-const IGNORED_OPTIONS: ReadonlySet<string> = new Set([
+/** Options of Docker's json-file and local drivers that change nothing about what is kept: log-details.ts has most. */
+const OTHER_OPTIONS: ReadonlySet<string> = new Set([
   'compress',
   'env',
   'env-regex',
@@ -37,9 +38,10 @@ export function parseLogLimits(logConfig: HostConfig['LogConfig']): LogLimits | 
     throw new TsdError('bad_parameter', `logger: no log driver named '${Type}' is registered`);
   }
   for (const option of Object.keys(Config)) {
-    if (option === 'max-size' || option === 'max-file' || IGNORED_OPTIONS.has(option)) continue;
+    if (option === 'max-size' || option === 'max-file' || OTHER_OPTIONS.has(option)) continue;
     throw new TsdError('bad_parameter', `unknown log opt '${option}' for ${Type} log driver`);
   }
+  checkLogDetails(Config);
   const size = Config['max-size'];
   const files = Config['max-file'];
   // -1 is Docker's "no limit": the largest that the rotation's arithmetic takes.
@@ -55,8 +57,9 @@ export function parseLogLimits(logConfig: HostConfig['LogConfig']): LogLimits | 
   if (files !== undefined && !/^\d{1,4}$/.test(files)) {
     throw new TsdError('bad_parameter', `invalid log opt max-file: ${files}: a number`);
   }
-  // json-file keeps a single file where only a size is given.
-  const maxFiles = files === undefined ? (size === undefined ? DEFAULT_LIMITS.maxFiles : 1) : Number(files);
+  // Docker's json-file, not its local, keeps a single file where only a size is given.
+  const single = Type === 'json-file' && size !== undefined;
+  const maxFiles = files === undefined ? (single ? 1 : DEFAULT_LIMITS.maxFiles) : Number(files);
   if (maxFiles < 1 || maxFiles > MAXIMUM_FILES) {
     throw new TsdError('bad_parameter', `invalid log opt max-file: ${files}: from 1 to ${MAXIMUM_FILES}`);
   }
