@@ -359,3 +359,29 @@ t.test('the gate: removal waits for holders, and looks again', async (t) => {
   await gate.discard([]);
   t.same(removed, ['a', 'b', 'blob']);
 });
+
+t.test('the gate: what is discarded while others are being removed is gone too when that is done', async (t) => {
+  const removed: string[] = [];
+  const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const gate = createLayerGate({
+    layers: { isReferenced: () => false, remove: async (digest) => void removed.push(digest) },
+    blobs: {
+      isReferenced: () => false,
+      remove: async (digest) => {
+        begun.resolve();
+        await goOn.promise;
+        removed.push(digest);
+      },
+    },
+    onError: () => t.fail('nothing fails'),
+  });
+  const first = gate.discard(['a'], ['slow blob']);
+  await begun.promise;
+  const second = gate.discard(['b'], ['another blob']);
+  goOn.resolve();
+  await second;
+  t.same([...removed].sort(), ['a', 'another blob', 'b', 'slow blob']);
+  await first;
+  await gate.discard(['c']);
+  t.equal(removed.at(-1), 'c');
+});

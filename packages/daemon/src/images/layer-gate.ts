@@ -42,14 +42,17 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
   let removal: Promise<void> | null = null;
 
   const removeCandidates = async (): Promise<void> => {
-    for (const { files, digests } of candidates) {
-      for (const digest of digests) {
-        digests.delete(digest);
-        if (files.isReferenced(digest)) continue;
-        try {
-          await files.remove(digest);
-        } catch (error) {
-          deps.onError(digest, error);
+    // Whoever discards something meanwhile waits for this removal: it is to take that along.
+    while (hasCandidates()) {
+      for (const { files, digests } of candidates) {
+        for (const digest of digests) {
+          digests.delete(digest);
+          if (files.isReferenced(digest)) continue;
+          try {
+            await files.remove(digest);
+          } catch (error) {
+            deps.onError(digest, error);
+          }
         }
       }
     }
@@ -94,7 +97,8 @@ export function createLayerGate(deps: LayerGateDeps): LayerGate {
     async discard(diffIds, blobs = []) {
       for (const diffId of diffIds) candidates[0].digests.add(diffId);
       doom(blobs);
-      if (holders === 0 && hasCandidates()) await startRemoval();
+      // One that is under way may have come to its end just now.
+      while (holders === 0 && hasCandidates()) await startRemoval();
     },
   };
 }
