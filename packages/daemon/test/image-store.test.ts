@@ -6,7 +6,7 @@ import { LIST_FILTER_KEYS } from '../src/images/image-filters.ts';
 import { imageHistory } from '../src/images/image-history.ts';
 import { importImage } from '../src/images/import-image.ts';
 import { inspectImage } from '../src/images/inspect-image.ts';
-import { createLayerGate } from '../src/images/layer-gate.ts';
+import { createLayerPins } from '../src/images/layer-pins.ts';
 import { listImages } from '../src/images/list-images.ts';
 import { loadImage } from '../src/images/load-image.ts';
 import { pruneImages } from '../src/images/prune-images.ts';
@@ -324,7 +324,7 @@ t.test('reconcile: files without rows, rows without files', async (t) => {
   });
 });
 
-t.test('the gate: removal waits for holders, and looks again', async (t) => {
+t.test('pins: what is pinned stays, all else goes, and each is looked at again', async (t) => {
   const removed: string[] = [];
   const errors: string[] = [];
   const referenced = new Set(['kept']);
@@ -335,35 +335,71 @@ t.test('the gate: removal waits for holders, and looks again', async (t) => {
       removed.push(digest);
     },
   };
-  const gate = createLayerGate({
+  const pins = createLayerPins({
     layers: files,
     blobs: files,
     onError: (diffId) => errors.push(diffId),
   });
-  await gate.discard(['a', 'kept', 'stuck']);
+  await pins.discard(['a', 'kept', 'stuck']);
   t.same(removed, ['a']);
   t.same(errors, ['stuck']);
-  const leave = await gate.enter();
-  await gate.hold(async () => {
-    await gate.discard(['b', 'c']);
-    t.same(removed, ['a'], 'nothing goes while someone holds it');
+  const { pin, leave } = pins.enter();
+  await pin(['b']);
+  await pins.hold(async (pinToo) => {
+    await pinToo(['b', 'c', 'd', 'b']);
+    await pins.discard(['b', 'c', 'd', 'other'], ['b']);
+    t.same(removed.splice(0), ['a', 'other'], 'nothing that is pinned');
     referenced.add('c');
   });
-  t.same(removed, ['a']);
+  await pins.discard([]);
+  t.same(removed.splice(0), ['d'], 'b is pinned by someone else, c is needed now');
+  let isIdle = false;
+  const idle = pins.idle().then(() => {
+    isIdle = true;
+  });
+  await pins.discard(['e']);
+  t.equal(isIdle, false);
   leave();
-  await gate.discard([]);
-  await gate.hold(async () => undefined);
-  t.same(removed, ['a', 'b']);
-  gate.doom(['blob', 'kept']);
-  t.same(removed, ['a', 'b'], 'a doomed blob goes with the next discard');
-  await gate.discard([]);
-  t.same(removed, ['a', 'b', 'blob']);
+  await idle;
+  t.same(removed.splice(0), ['e', 'b', 'b'], 'of both kinds');
+  await t.rejects(pin(['b']), /has ended/);
+  pins.doom(['blob', 'kept']);
+  t.same(removed, [], 'a doomed blob goes with the next removal');
+  await pins.discard([]);
+  t.same(removed, ['blob']);
 });
 
-t.test('the gate: what is discarded while others are being removed is gone too when that is done', async (t) => {
+t.test('pins: who pins what is being removed waits until it is gone', async (t) => {
+  const there = new Set(['a', 'b']);
+  const goOn = Promise.withResolvers<void>();
+  const files = {
+    isReferenced: () => false,
+    remove: async (digest: string) => {
+      if (digest === 'a') await goOn.promise;
+      there.delete(digest);
+    },
+  };
+  const pins = createLayerPins({ layers: files, blobs: files, onError: () => t.fail('nothing fails') });
+  const removal = pins.discard(['a', 'b']);
+  await pins.hold(async (pin) => {
+    await pin(['b', 'c']);
+    t.ok(there.has('b'), 'one whose removal has not begun is not waited for');
+    const pinned = pin(['a']).then(() => t.notOk(there.has('a')));
+    goOn.resolve();
+    await pinned;
+    there.add('a');
+    await removal;
+    await pins.discard(['a', 'b']);
+    t.same([...there].sort(), ['a', 'b'], 'what has come since stays');
+  });
+  await pins.idle();
+  t.same([...there], []);
+});
+
+t.test('pins: what is discarded while others are being removed is gone too when that is done', async (t) => {
   const removed: string[] = [];
   const [begun, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const gate = createLayerGate({
+  const pins = createLayerPins({
     layers: { isReferenced: () => false, remove: async (digest) => void removed.push(digest) },
     blobs: {
       isReferenced: () => false,
@@ -375,13 +411,64 @@ t.test('the gate: what is discarded while others are being removed is gone too w
     },
     onError: () => t.fail('nothing fails'),
   });
-  const first = gate.discard(['a'], ['slow blob']);
+  const first = pins.discard(['a'], ['slow blob']);
   await begun.promise;
-  const second = gate.discard(['b'], ['another blob']);
+  const second = pins.discard(['b'], ['another blob']);
   goOn.resolve();
   await second;
   t.same([...removed].sort(), ['a', 'another blob', 'b', 'slow blob']);
   await first;
-  await gate.discard(['c']);
+  await pins.discard(['c']);
   t.equal(removed.at(-1), 'c');
+});
+
+t.test('pins: bringing in and removing the same few files, in every order', async (t) => {
+  const [files, rows] = [new Set<string>(), new Set<string>()];
+  let seed = 1;
+  const random = (below: number): number => {
+    seed = (seed * 48271) % 0x7fffffff;
+    return seed % below;
+  };
+  const pause = async (): Promise<void> => {
+    for (let turns = random(4); turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const remove = async (digest: string): Promise<void> => {
+    await pause();
+    files.delete(digest);
+    await pause();
+  };
+  const guarded = { isReferenced: (digest: string) => rows.has(digest), remove };
+  const pins = createLayerPins({ layers: guarded, blobs: guarded, onError: () => t.fail('nothing fails') });
+  let vanished = 0;
+  const bringIn = async (digest: string): Promise<void> => {
+    await pins.hold(async (pin) => {
+      await pause();
+      await pin([digest]);
+      // As a pull that finds the layer here, or brings it.
+      if (!files.has(digest)) {
+        await pause();
+        files.add(digest);
+      }
+      await pause();
+      if (!files.has(digest)) vanished++;
+      if (random(3) > 0) rows.add(digest);
+      await pause();
+    });
+    await pins.discard([digest]);
+  };
+  const removeRow = async (digest: string): Promise<void> => {
+    rows.delete(digest);
+    await pins.discard([digest], [digest]);
+  };
+  const worker = async (): Promise<void> => {
+    for (let round = 0; round < 200; round++) {
+      const digest = String(random(3));
+      await (random(2) === 0 ? bringIn(digest) : removeRow(digest));
+      await pause();
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
+  await pins.idle();
+  t.equal(vanished, 0, 'what was found under a pin stays');
+  t.same([...files].sort(), [...rows].sort(), 'and nothing else is left');
 });

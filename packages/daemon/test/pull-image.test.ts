@@ -568,6 +568,38 @@ t.test('an image that is removed while another pull needs its layers', async (t)
   );
 });
 
+t.test('while a pull is under way the space of other images is given back', async (t) => {
+  const { pull, remote, store, layerStore, blobStore, events, files } = pullBench(t);
+  const [shared, own, stalled] = layers as [Buffer, Buffer, Buffer];
+  remote.putImage([shared, own], { tag: '1' });
+  remote.putImage([shared, stalled], { tag: '2' });
+  await pull();
+  const loaded = await layerOf('loaded');
+  await loadImage({ store, layerStore, events }, inPieces(await tarOf(dockerMembers([loaded]))));
+  const [reached, goOn] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  remote.halfway = async () => {
+    reached.resolve();
+    await goOn.promise;
+  };
+  const pulling = pull(`${REPOSITORY}:2`);
+  await reached.promise;
+  for (const name of [`${REPOSITORY}:1`, 'test:1'])
+    await removeImage({ store, events, imageUsers: () => [] }, name, { force: false });
+  for (const tar of [own, loaded]) t.notOk(layerStore.has(digestOf(tar)), 'the layer has gone with the answer');
+  t.notOk(blobStore.has(digestOf(gzipSync(own))), 'and its blob');
+  t.ok(layerStore.has(digestOf(shared)), 'what the pull has found here stays');
+  t.ok(blobStore.has(digestOf(gzipSync(shared))));
+  goOn.resolve();
+  await pulling;
+  t.same(
+    store.imageLayers(store.resolve(`${REPOSITORY}:2`).id).map(({ diffId }) => diffId),
+    [shared, stalled].map(digestOf),
+  );
+  t.equal(store.keptBlobs().length, 2);
+  await removeImage({ store, events, imageUsers: () => [] }, `${REPOSITORY}:2`, { force: false });
+  t.same(files(), []);
+});
+
 t.test('a broken image is mended by pulling it again', async (t) => {
   const { pull, remote, store, layerStore } = pullBench(t);
   remote.putImage(layers, { tag: '1' });

@@ -10,6 +10,7 @@ import type { LayerStore } from '../storage/layer-store.ts';
 import { type ArchiveMember, readArchive } from './archive-reader.ts';
 import type { ByteStream } from './byte-stream.ts';
 import type { ImageStore } from './image-store.ts';
+import type { Pin } from './layer-pins.ts';
 import { type LayerRecord, layerRecord } from './layer-records.ts';
 import { MAX_JSON_BYTES } from './parse-json.ts';
 import { quoted } from './quoted.ts';
@@ -46,6 +47,8 @@ export interface LayerProgress {
 export interface ReadContentsDeps {
   readonly store: Pick<ImageStore, 'findLayer'>;
   readonly layerStore: Pick<LayerStore, 'ingest'>;
+  /** Takes every layer that is found here or brought in. */
+  readonly pin: Pin;
   /** Told of each layer that was brought in, before anything else can fail. */
   readonly onIngested: (diffId: string) => void;
   readonly onProgress: ((progress: LayerProgress) => void) | null;
@@ -151,7 +154,7 @@ async function readDocument({ path, content }: ArchiveMember, kind: ContentKind)
 
 async function readLayer(deps: ReadContentsDeps, { path, content }: ArchiveMember): Promise<ArchiveBlob> {
   const expectedDigest = digestInName(path);
-  const stored = expectedDigest === undefined ? null : deps.store.findLayer(expectedDigest);
+  const stored = expectedDigest === undefined ? null : await pinnedLayer(deps, expectedDigest);
   // Content that is here already need not be read again: what the archive holds under that digest does not matter.
   if (stored !== null && expectedDigest !== undefined) return { kind: 'layer', digest: expectedDigest, layer: stored };
   const id = (expectedDigest?.slice('sha256:'.length) ?? path).slice(0, 12);
@@ -161,6 +164,7 @@ async function readLayer(deps: ReadContentsDeps, { path, content }: ArchiveMembe
   try {
     const layer = await deps.layerStore.ingest(content.chunks(report), {
       compression: 'detect',
+      beforePublish: deps.pin,
       ...(expectedDigest === undefined ? {} : { expectedDigest }),
     });
     deps.onIngested(layer.diffId);
@@ -172,6 +176,13 @@ async function readLayer(deps: ReadContentsDeps, { path, content }: ArchiveMembe
       error: new TsdError('bad_parameter', `layer ${quoted(path)}: ${error.message}`, { cause: error }),
     };
   }
+}
+
+async function pinnedLayer({ store, pin }: ReadContentsDeps, digest: string): Promise<LayerRecord | null> {
+  const found = store.findLayer(digest);
+  if (found === null) return null;
+  await pin([found.diffId]);
+  return store.findLayer(digest);
 }
 
 /** The digest that a blob's name promises; undefined for other names. */

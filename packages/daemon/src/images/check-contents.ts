@@ -1,4 +1,4 @@
-/** Checks one kept blob or one layer against its digest, and repairs it. Within `layers.hold`, so that it is not removed meanwhile. */
+/** Checks one kept blob or one layer against its digest, and repairs it. It is pinned meanwhile. */
 import type { BlobStore } from '../storage/blob-store.ts';
 import type { CheckThread } from '../storage/check-thread.ts';
 import type { Database } from '../storage/database.ts';
@@ -28,7 +28,8 @@ export async function checkBlob(
   thread: CheckThread,
 ): Promise<void> {
   const { db, store, blobStore } = deps;
-  await store.layers.hold(async () => {
+  await store.layers.hold(async (pin) => {
+    await pin([digest, diffId]);
     const findForm = () => store.compressedForms(diffId).find((form) => form.digest === digest && form.kept);
     if (findForm() === undefined) return;
     const problem = await thread.checkFile({ path: blobStore.path(digest), digest });
@@ -53,7 +54,8 @@ export async function checkLayer(
 ): Promise<void> {
   const { db, store, layerStore } = deps;
   const { diffId } = record;
-  await store.layers.hold(async () => {
+  await store.layers.hold(async (pin) => {
+    await pin([diffId, ...store.compressedForms(diffId).map(({ digest }) => digest)]);
     const imageIds = imagesOn(db, diffId);
     if (imageIds.length === 0) return;
     // An earlier check may have found no right one, or no space to write it.

@@ -44,9 +44,10 @@ export async function commitImage(
   }
   let layer: StoredLayer | undefined;
   try {
-    return await store.layers.hold(async () => {
+    return await store.layers.hold(async (pin) => {
+      await pin(base.diffIds);
       // Never `detect`: the archive begins with a file's name, and that could look like anything.
-      layer = await layerStore.ingest(layerTar, { compression: 'none' });
+      layer = await layerStore.ingest(layerTar, { compression: 'none', beforePublish: pin });
       const isEmpty = layer.entryCount === 0;
       const layers = [...store.imageLayers(base.id), ...(isEmpty ? [] : [layerRecord(layer)])];
       const created = new Date().toISOString();

@@ -19,7 +19,7 @@ import { type Image, ZERO_TIME } from './image.ts';
 import { type OciImageConfig, parseImageConfig } from './image-config.ts';
 import { createImageManifests, type ImageManifest } from './image-manifests.ts';
 import { createImageNames, type NamedImage } from './image-names.ts';
-import { createLayerGate, type LayerGate } from './layer-gate.ts';
+import { createLayerPins, type LayerPins } from './layer-pins.ts';
 import { createLayerRecords, type LayerRecord } from './layer-records.ts';
 
 export interface NewImage {
@@ -51,8 +51,8 @@ export interface AddedImage {
 }
 
 export interface ImageStore {
-  /** Guards the layers' files; work that ingests layers runs inside `layers.hold`. */
-  readonly layers: LayerGate;
+  /** Guards the files of layers and blobs: work that brings them in, or relies on them, runs inside `layers.hold`. */
+  readonly layers: LayerPins;
   /**
    * The image that a user means: a name, a name with digest, a complete id or an unambiguous beginning of one.
    * @throws TsdError `not_found` "No such image: x", `bad_parameter` for an invalid or ambiguous reference.
@@ -92,8 +92,7 @@ export interface ImageStore {
   /** The forms in which a layer has come or was sent, kept ones first, with the repositories that have them. */
   compressedForms(diffId: string): (CompressedForm & { repositories: string[] })[];
   /**
-   * Notes a form of a stored layer, and a repository that has it. The blob of a kept one is in the blob store: bring it there
-   * and call this within `layers.hold`.
+   * Notes a form of a stored layer, and a repository that has it. The blob of a kept one is in the blob store, and pinned.
    */
   addCompressedForm(form: CompressedForm, repository?: string): void;
   /** Before the blob of a form that is no longer kept is removed: give its digest to `layers.discard` afterwards. */
@@ -137,7 +136,7 @@ export function createImageStore({ db, layerStore, blobStore, onLayerError }: Im
   const layerRecords = createLayerRecords(db, layerStore);
   const forms = createCompressedForms(db, blobStore);
   const manifests = createImageManifests(db);
-  const layers = createLayerGate({
+  const layers = createLayerPins({
     layers: {
       isReferenced: (diffId) => layerRecords.has(diffId),
       remove: (diffId) => layerStore.remove(diffId),

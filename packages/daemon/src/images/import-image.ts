@@ -7,6 +7,7 @@ import { ByteStream } from './byte-stream.ts';
 import { applyConfigChanges } from './config-changes.ts';
 import { publishImageEvent } from './image-events.ts';
 import type { AddedImage, ImageStore } from './image-store.ts';
+import type { Pin } from './layer-pins.ts';
 import { layerRecord } from './layer-records.ts';
 import { HOST_PLATFORM, normalizePlatform, type Platform } from './platform.ts';
 import { SNIFF_BYTES, sniffContent } from './sniff-content.ts';
@@ -45,8 +46,8 @@ export async function importImage(
   const { os, architecture, variant } = normalizePlatform(platform ?? HOST_PLATFORM);
   let layer: StoredLayer | undefined;
   try {
-    return await store.layers.hold(async () => {
-      layer = await ingestRootFileSystem(layerStore, source);
+    return await store.layers.hold(async (pin) => {
+      layer = await ingestRootFileSystem(layerStore, source, pin);
       const created = new Date().toISOString();
       const configBytes = Buffer.from(
         JSON.stringify({
@@ -74,6 +75,7 @@ export async function importImage(
 async function ingestRootFileSystem(
   layerStore: Pick<LayerStore, 'ingest'>,
   source: AsyncIterable<Uint8Array>,
+  pin: Pin,
 ): Promise<StoredLayer> {
   const stream = new ByteStream(source, MAX_ARCHIVE_BYTES);
   try {
@@ -83,7 +85,7 @@ async function ingestRootFileSystem(
     }
     if (kind === 'other')
       throw new TsdError('bad_parameter', 'the archive is no tar, plain or compressed with gzip or zstd');
-    return await layerStore.ingest(stream.rest(), { compression: 'detect' });
+    return await layerStore.ingest(stream.rest(), { compression: 'detect', beforePublish: pin });
   } finally {
     await stream.close();
   }

@@ -38,7 +38,7 @@ export type FetchLayer = (
 export interface LayerDownloads {
   /**
    * Runs `work`, which fetches layers and commits what needs them. Until it ends, others that want the same layers share them;
-   * when it has ended, so have its downloads, unless others want them. To be called within `layers.hold`.
+   * when it has ended, so have its downloads, unless others want them. Both digests of each wanted layer are pinned.
    */
   share<T>(work: (fetch: FetchLayer) => Promise<T>): Promise<T>;
 }

@@ -41,11 +41,11 @@ export async function loadImage(
 ): Promise<readonly AddedImage[]> {
   const ingested = new Set<string>();
   try {
-    return await store.layers.hold(async () => {
+    return await store.layers.hold(async (pin) => {
       const stream = new ByteStream(decompressed(new ByteStream(source, MAX_ARCHIVE_BYTES)), MAX_ARCHIVE_BYTES);
       try {
         const contents = await readArchiveContents(
-          { store, layerStore, onIngested: (diffId) => ingested.add(diffId), onProgress: onProgress ?? null },
+          { store, layerStore, pin, onIngested: (diffId) => ingested.add(diffId), onProgress: onProgress ?? null },
           stream,
         );
         const added = store.add(planImages(contents, platform));

@@ -83,7 +83,7 @@ async function pullOne(
   const verified = new Set<string>();
   let diffIds: readonly string[] = [];
   try {
-    return await store.layers.hold(() =>
+    return await store.layers.hold((pin) =>
       deps.downloads.share(async (fetch) => {
         const configBytes = await readConfig(deps, remote, manifest.config, signal);
         const config = parseImageConfig(configBytes);
@@ -95,6 +95,7 @@ async function pullOne(
             `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
           );
         }
+        await pin([...diffIds, ...manifest.layers.map(({ digest }) => digest)]);
         const wanted = { manifest, diffIds, verified };
         const layers = await bringLayers(store, fetch, remote, wanted, report, signal);
         signal.throwIfAborted();

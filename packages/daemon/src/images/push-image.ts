@@ -63,15 +63,17 @@ export async function pushImage(
   if (reference.digest !== undefined) throw new TsdError('bad_parameter', 'cannot push a digest reference');
   const repository = repositoryOf(repositoryName(reference));
   const present = new Set<string>();
-  // No layer and no blob goes meanwhile.
-  await store.layers.hold(async () => {
-    for (const { tag, image } of chooseImages(store, reference)) {
+  await store.layers.hold(async (pin) => {
+    const chosen = chooseImages(store, reference);
+    // No layer and no blob of them goes meanwhile.
+    await pin(chosen.flatMap(({ image }) => filesOf(store, image)));
+    for (const { tag, image } of chosen) {
       requireSound(image);
       const knownAt = store
         .references(image.id)
         .filter(({ digest }) => digest !== undefined)
         .map(repositoryName);
-      const push: LayerPush = { repository, present, knownAt, source: repositoryOf, signal };
+      const push: LayerPush = { repository, present, knownAt, source: repositoryOf, pin, signal };
       const manifest = await pushLayers(deps, push, image, listener);
       await pushConfig(push, image);
       const digest = await repository.putManifest(tag, manifest, signal);
@@ -104,6 +106,11 @@ function chooseImages(
   });
   if (wanted.length > 0) return wanted;
   throw new TsdError('not_found', `tag does not exist: ${familiarString(reference)}`);
+}
+
+/** What there is of the image's layers, in whatever form. */
+function filesOf({ compressedForms }: PushImageDeps['store'], { diffIds }: Image): string[] {
+  return diffIds.flatMap((diffId) => [diffId, ...compressedForms(diffId).map(({ digest }) => digest)]);
 }
 
 /** Brings all layers there and says by which manifest they are an image. */

@@ -5,6 +5,7 @@ import type { BlobStore } from '../storage/blob-store.ts';
 import type { LayerCompressor } from '../storage/layer-compressor.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import type { ImageStore } from './image-store.ts';
+import type { Pin } from './layer-pins.ts';
 import { readPastMirrors } from './past-mirrors.ts';
 import { DOCKER_GZIP_LAYER, type LayerForm } from './push-manifest.ts';
 import type { RemoteRepository } from './registry/remote-repository.ts';
@@ -44,6 +45,8 @@ export interface LayerPush {
   readonly knownAt: readonly string[];
   /** A repository by its canonical name, to read from. */
   readonly source: (name: string) => RemoteRepository;
+  /** Takes what is brought in for the push. */
+  readonly pin: Pin;
   readonly signal: AbortSignal;
 }
 
@@ -97,7 +100,11 @@ export async function pushAnyForm(
     const form = { diffId, digest, mediaType, sizeBytes };
     if (await pushForm(deps, push, form, report, { fetch: false })) return form;
   }
-  const compressed = await deps.compressor.compress(diffId, { signal: push.signal, onBytes: report.compressing });
+  const compressed = await deps.compressor.compress(diffId, {
+    signal: push.signal,
+    onBytes: report.compressing,
+    beforePublish: push.pin,
+  });
   const form = { diffId, mediaType: DOCKER_GZIP_LAYER, ...compressed };
   keepForm(deps, form);
   if (await pushForm(deps, push, form, report, { fetch: false })) return form;
@@ -119,7 +126,7 @@ async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, 
       if (!(await source.hasBlob(digest, AbortSignal.any([signal, AbortSignal.timeout(SOURCE_PATIENCE_MS)])))) continue;
       const onBytes = (receivedBytes: number): void => report.fetching(receivedBytes, form.sizeBytes);
       const open = (): AsyncIterable<Uint8Array> => source.openBlob(form, { signal, onBytes, onWait: report.retrying });
-      const expected = { expectedDigest: digest, expectedDiffId: diffId, keepCompressed: true };
+      const expected = { expectedDigest: digest, expectedDiffId: diffId, keepCompressed: true, beforePublish: push.pin };
       await readPastMirrors(source, digest, () => deps.layerStore.ingest(open(), expected));
       keepForm(deps, form);
       return;

@@ -28,7 +28,7 @@ export interface RepairSource<T> {
 export type SeenForm = CompressedForm & { readonly repositories: readonly string[] };
 
 /**
- * Brings a layer that is not in the store back into it. To be called within `layers.hold`.
+ * Brings a layer that is not in the store back into it. The layer and its forms are pinned.
  *
  * @param imageIds images that stand on the layer: repositories that know them are asked too.
  * @throws what the signal aborted with, and nothing else.
@@ -49,7 +49,7 @@ export function restoreLayer(
   return tryEach([...fromBlobs, ...forms.flatMap((form) => remoteForms(deps, form, imageIds, signal))], signal);
 }
 
-/** The same for a kept blob, in whatever state it is: the right one takes its place. */
+/** The same for a kept blob, in whatever state it is: the right one takes its place. It and its layer are pinned. */
 export function restoreBlob(
   deps: RepairDeps,
   form: SeenForm,

@@ -63,13 +63,14 @@ export async function saveImages(
   names: readonly string[],
 ): Promise<SavedArchive> {
   if (names.length === 0) throw new TsdError('bad_parameter', 'names: give at least one image to save');
-  const leave = await store.layers.enter();
+  const { pin, leave } = store.layers.enter();
   try {
     const selection = selectImages(store, names);
     const layers = new Map<string, LayerRecord>();
     for (const { image } of selection) {
       for (const layer of store.imageLayers(image.id)) layers.set(layer.diffId, layer);
     }
+    await pin(layers.keys());
     const documents = describe(store, selection);
     await requireFiles(layerStore, layers);
     for (const { image } of selection) publishImageEvent({ events }, 'save', image.id, { image });

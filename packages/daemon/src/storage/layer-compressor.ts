@@ -20,6 +20,8 @@ export interface CompressOptions {
   readonly signal: AbortSignal;
   /** Told how much of the tar is done. */
   readonly onBytes?: (doneBytes: number, totalBytes: number) => void;
+  /** Waited for before the blob is in the blob store. */
+  readonly beforePublish?: (digests: readonly string[]) => Promise<void>;
 }
 
 export interface CompressedLayer {
@@ -37,7 +39,7 @@ export interface LayerCompressorDeps {
 export function createLayerCompressor({ layerStore, blobStore, tmp }: LayerCompressorDeps): LayerCompressor {
   const threads = createGzipThreads();
   return {
-    async compress(diffId, { signal, onBytes }) {
+    async compress(diffId, { signal, onBytes, beforePublish }) {
       const sizeBytes = await layerStore.tarSizeBytes(diffId);
       await mkdir(tmp, { recursive: true, mode: 0o700 });
       const directory = await mkdtemp(join(tmp, COMPRESS_PREFIX));
@@ -65,6 +67,7 @@ export function createLayerCompressor({ layerStore, blobStore, tmp }: LayerCompr
             await blob.close();
           }
           const compressed = { digest: `sha256:${hash.digest('hex')}`, sizeBytes: blob.sizeBytes };
+          await beforePublish?.([compressed.digest]);
           await blobStore.adopt(path, compressed.digest);
           return compressed;
         } finally {

@@ -56,6 +56,8 @@ export interface IngestOptions {
   readonly compression?: LayerCompression | 'detect';
   /** The bytes as they came go to the blob store too, if there is one, unless they are the tar itself. */
   readonly keepCompressed?: boolean;
+  /** Waited for before the layer, or its bytes as they came, are in their stores: takes the digests of what will be. */
+  readonly beforePublish?: (digests: readonly string[]) => Promise<void>;
 }
 
 export interface LayerStore {
@@ -161,6 +163,7 @@ export function createLayerStore({
           limits,
         };
         const layer = await ingestSource(source, request, threads.ingest);
+        await options.beforePublish?.([layer.diffId, ...(layer.keptCompressed ? [layer.compressedDigest] : [])]);
         if (layer.keptCompressed) await blobStore?.adopt(join(unfinished, COMPRESSED_FILE), layer.compressedDigest);
         await publish(unfinished, layer.diffId);
         return layer;
