@@ -423,6 +423,17 @@ t.test('what cannot be accepted leaves nothing, and the next try succeeds', asyn
       /length mismatch/,
     ],
     [
+      'one blob as two layers',
+      () => {
+        const tars = layers.slice(0, 1) as [Buffer];
+        const blobs = tars.map((tar) => remote.put(gzipSync(tar), GZIP));
+        const config = remote.put(configFor(layers.slice(0, 2)), MEDIA_TYPE.config);
+        remote.putManifest({ mediaType: MEDIA_TYPE.manifest, config, layers: [...blobs, ...blobs] }, '1');
+        remote.opened.length = 0;
+      },
+      /invalid manifest, layer sha256:\w+ is named twice, for the diff ids sha256:\w+ and sha256:\w+$/,
+    ],
+    [
       'another operating system',
       () => remote.putImage(layers, { tag: '1', config: configFor(layers, { os: 'windows' }) }),
       /windows/,
@@ -434,6 +445,7 @@ t.test('what cannot be accepted leaves nothing, and the next try succeeds', asyn
     await t.rejects(pull(), { code: 'bad_parameter', message }, what);
     t.same(files(), [], what);
     t.equal(store.count(), 0);
+    if (what === 'one blob as two layers') t.same(remote.opened, [], 'nothing is fetched');
   }
   remote.putImage(layers, { tag: '1' });
   await pull();

@@ -95,6 +95,7 @@ async function pullOne(
             `${what}: invalid manifest, layers length mismatch: expected ${diffIds.length}, got ${manifest.layers.length}`,
           );
         }
+        requireOneContentEach(what, manifest.layers, diffIds);
         await pin([...diffIds, ...manifest.layers.map(({ digest }) => digest)]);
         const wanted = { manifest, diffIds, verified };
         const layers = await bringLayers(store, fetch, remote, wanted, report, signal);
@@ -123,6 +124,21 @@ async function pullOne(
     );
   } finally {
     await store.layers.discard(diffIds, verified);
+  }
+}
+
+/** A blob that is to be two layers at once cannot be what both are. */
+function requireOneContentEach(what: string, blobs: readonly BlobDescriptor[], diffIds: readonly string[]): void {
+  const diffIdOf = new Map<string, string | undefined>();
+  for (const [index, { digest }] of blobs.entries()) {
+    const [diffId, other] = [diffIds[index], diffIdOf.get(digest)];
+    if (other !== undefined && other !== diffId) {
+      throw new TsdError(
+        'bad_parameter',
+        `${what}: invalid manifest, layer ${digest} is named twice, for the diff ids ${other} and ${diffId}`,
+      );
+    }
+    diffIdOf.set(digest, diffId);
   }
 }
 
