@@ -154,6 +154,13 @@ export const SETTINGS = {
     type: 'boolean',
     help: "published ports obey the packet filter's rules for the host itself (INPUT)",
   },
+  ipForwardNoDrop: {
+    key: 'ip-forward-no-drop',
+    flag: 'ip-forward-no-drop',
+    variable: 'TSD_IP_FORWARD_NO_DROP',
+    type: 'boolean',
+    help: 'where tsd switches forwarding on, let the host be a router between its other interfaces too',
+  },
   pidFile: {
     key: 'pidfile',
     flag: 'pidfile',

@@ -50,6 +50,8 @@ export interface Config {
   readonly defaultAddressPools: readonly string[];
   /** Published ports obey the host's INPUT chains. */
   readonly publishThroughInput: boolean;
+  /** Nothing is dropped between the host's other interfaces where the daemon switches forwarding on. */
+  readonly ipForwardNoDrop: boolean;
   readonly pidFile: string;
   /** The launcher's binary; null for the one beside the daemon. */
   readonly launcherPath: string | null;
@@ -131,6 +133,7 @@ function build(values: Values, configFile: string): Config {
     ipv6: values.ipv6 === true,
     defaultAddressPools,
     publishThroughInput: values.publishThroughInput === true,
+    ipForwardNoDrop: values.ipForwardNoDrop === true,
     pidFile: absolutePath(values, 'pidFile') ?? join(execRoot, 'tsd.pid'),
     launcherPath: absolutePath(values, 'launcher') ?? null,
     assumedKernel: parseKernel(text(values.assumedKernel)),

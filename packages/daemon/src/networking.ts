@@ -1,5 +1,7 @@
 /** Puts the parts of networking together: for the composition root alone. */
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import type { Config } from './config.ts';
 import type { ContainerNetworking } from './containers/container-networking.ts';
@@ -13,6 +15,7 @@ import { createContainerInterfaces } from './networks/container-interfaces.ts';
 import { createPortReservations } from './networks/create-port-reservations.ts';
 import { createFirewall } from './networks/firewall/create-firewall.ts';
 import type { Firewall } from './networks/firewall.ts';
+import { createForwardingGuard } from './networks/forwarding-guard.ts';
 import { readHostRoutes } from './networks/host-routes.ts';
 import { createNameServer } from './networks/name-server/create-name-server.ts';
 import { createNameDirectory } from './networks/name-server/name-directory.ts';
@@ -55,8 +58,23 @@ export function createNetworking({ config, log, db, containerName, events, reatt
   const directory = createNameDirectory();
   const netlink = openNetlink();
   const sysctls = createNetworkSysctls();
+  const forwarding = createForwardingGuard(
+    {
+      sysctls,
+      file: join(config.execRoot, 'forwarding'),
+      bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+      isOff: config.ipForwardNoDrop,
+      log,
+    },
+    (families) => firewall.guardForwarding(families),
+  );
   const firewall = guardFirewall(
-    createFirewall({ table: tableName(config), publishThroughInput: config.publishThroughInput, log }),
+    createFirewall({
+      table: tableName(config),
+      publishThroughInput: config.publishThroughInput,
+      guarded: forwarding.families(),
+      log,
+    }),
     log,
   );
   const reattaching = new Set<Promise<void>>();
@@ -74,6 +92,7 @@ export function createNetworking({ config, log, db, containerName, events, reatt
     store,
     bridges,
     firewall,
+    forwarding,
     names,
     addressPools: addressPools(config),
     hostRoutes: () => readHostRoutes(),

@@ -24,6 +24,7 @@ t.test('defaults', async (t) => {
     ipv6: false,
     defaultAddressPools: [],
     publishThroughInput: false,
+    ipForwardNoDrop: false,
     pidFile: '/run/tsd/tsd.pid',
     launcherPath: null,
     assumedKernel: null,
@@ -50,6 +51,7 @@ t.test('flags', async (t) => {
     '--bip=10.1.0.1/16',
     '--default-address-pool=base=10.2.0.0/16,size=24',
     '--publish-through-input',
+    '--ip-forward-no-drop',
     '--ipv6',
     '-D',
   ]);
@@ -65,6 +67,7 @@ t.test('flags', async (t) => {
     bip: '10.1.0.1/16',
     defaultAddressPools: ['base=10.2.0.0/16,size=24'],
     publishThroughInput: true,
+    ipForwardNoDrop: true,
     ipv6: true,
     logLevel: 'debug',
     pidFile: '/e/tsd.pid',

@@ -21,6 +21,7 @@ const nothing = async () => undefined;
 const deps = {
   store: world.store,
   bridges: { ensure: () => undefined, remove: nothing, removeAtOnce: () => undefined },
+  forwarding: { prepare: nothing },
   firewall: {
     setNetwork: nothing,
     removeNetwork: nothing,

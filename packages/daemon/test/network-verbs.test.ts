@@ -59,6 +59,7 @@ function host(world = networkWorld()): Host {
       remove: async ({ name }) => act(`delete ${name}`),
       removeAtOnce: ({ bridgeName }) => act(`delete at once ${bridgeName}`),
     },
+    forwarding: { prepare: async ({ name }) => act(`forward ${name}`) },
     firewall: {
       setNetwork: async ({ name }) => act(`rules ${name}`),
       removeNetwork: async (id) => act(`no rules ${nameOf(id)}`),
@@ -111,7 +112,7 @@ t.test('a network is written, isolated, made and named, in this order', async (t
   const { Id, Warning } = await create(deps, { Name: 'n1', Labels: { a: 'b' }, CheckDuplicate: true } as never);
   t.match(Id, /^[0-9a-f]{64}$/);
   t.equal(Warning, '');
-  t.strictSame(deps.done, ['rules n1', 'ensure n1', 'listen 172.17.0.1', 'redirect 172.17.0.1 25353']);
+  t.strictSame(deps.done, ['rules n1', 'forward n1', 'ensure n1', 'listen 172.17.0.1', 'redirect 172.17.0.1 25353']);
   t.strictSame(deps.store.lookup('n1'), {
     ...networkRecord({ id: Id, createdAt: NOW, bridgeName: `tsd-${Id.slice(0, 11)}`, labels: { a: 'b' } }),
     subnets: [{ family: 4, subnet: '172.17.0.0/16', gateway: '172.17.0.1', ipRange: null, auxiliaryAddresses: {} }],
@@ -260,7 +261,7 @@ t.test('what fails half-way leaves nothing, or is removed by the next start', as
   const deps = host();
   deps.failing.add('ensure n1');
   await t.rejects(create(deps, { Name: 'n1' }), { message: 'ensure n1 failed' });
-  t.strictSame(deps.done, ['rules n1', 'ensure n1', 'stop n1', 'delete n1', 'no rules n1']);
+  t.strictSame(deps.done, ['rules n1', 'forward n1', 'ensure n1', 'stop n1', 'delete n1', 'no rules n1']);
   t.strictSame([...deps.store.list(), ...deps.store.removing()], []);
 
   deps.failing.add('delete n1');
@@ -449,7 +450,14 @@ t.test('a start makes every bridge, whatever becomes of one', async (t) => {
   deps.store.insert(networkRecord());
   deps.failing.add('ensure bridge');
   await reconcileNetworks(deps);
-  t.strictSame(deps.done, ['ensure bridge', 'ensure n1', 'listen 172.18.0.1', 'redirect 172.18.0.1 25353']);
+  t.strictSame(deps.done, [
+    'forward bridge',
+    'ensure bridge',
+    'forward n1',
+    'ensure n1',
+    'listen 172.18.0.1',
+    'redirect 172.18.0.1 25353',
+  ]);
   t.match(deps.logged, ['a network could not be brought up']);
 });
 

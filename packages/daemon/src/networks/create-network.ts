@@ -11,7 +11,7 @@ import { setUpNetwork, tearDownNetwork } from './set-up-network.ts';
 
 export type CreateNetworkDeps = Pick<
   NetworkDeps,
-  'store' | 'bridges' | 'firewall' | 'names' | 'addressPools' | 'hostRoutes' | 'events' | 'log'
+  'store' | 'bridges' | 'firewall' | 'forwarding' | 'names' | 'addressPools' | 'hostRoutes' | 'events' | 'log'
 >;
 
 /** As for containers, and short enough for a DNS label. */

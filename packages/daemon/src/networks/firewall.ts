@@ -1,5 +1,5 @@
 /** The host's packet filter as the rest of the daemon sees it: networks, published ports and egress policies. */
-import type { NetworkRecord, PublishedPortRecord } from './network.ts';
+import type { AddressFamily, NetworkRecord, PublishedPortRecord } from './network.ts';
 
 /** A published port and where its packets go. Both addresses are of one family, in their canonical text. */
 export interface PortTranslation extends PublishedPortRecord {
@@ -95,6 +95,12 @@ export interface Firewall {
    */
   redirectNames(networkId: string, address: string, port: number): Promise<void>;
 
+  /**
+   * Drops what is new between interfaces of the host that are no bridges, in these families, instead of those that were guarded
+   * before. It stays after `cleanUp`: the host goes on forwarding.
+   */
+  guardForwarding(families: readonly AddressFamily[]): Promise<void>;
+
   egressCounters(networkId: string): Promise<EgressRuleCounter[]>;
   /** The refusals of the last hour. One network's never hide another's. */
   egressRefusals(): Promise<EgressRefusals>;
@@ -110,6 +116,6 @@ export interface Firewall {
   watch(): void;
   /** Ends the watch. The table stays: containers go on without the daemon. */
   close(): Promise<void>;
-  /** Removes the table and every rule of the daemon's in others' tables. */
+  /** Removes the table, but for a guard of forwarding, and every rule of the daemon's in others' tables. */
   cleanUp(): Promise<void>;
 }

@@ -5,6 +5,7 @@ import type { Bridges } from './bridges.ts';
 import type { Firewall } from './firewall.ts';
 import type { IpPrefix } from './ip-address.ts';
 import type { NameServer } from './name-server/name-server.ts';
+import type { NetworkRecord } from './network.ts';
 import type { NetworkStore } from './network-store.ts';
 
 export interface NetworkLog {
@@ -20,6 +21,8 @@ export interface NetworkDeps {
     Firewall,
     'setNetwork' | 'removeNetwork' | 'redirectNames' | 'egressCounters' | 'egressRefusals'
   >;
+  /** To be told of a network before its bridge is made (forwarding-guard.ts). */
+  readonly forwarding: { prepare(network: NetworkRecord): Promise<void> };
   readonly names: Pick<NameServer, 'listen' | 'stop' | 'refusedNames'>;
   /** Where subnets come from that nobody named. */
   readonly addressPools: readonly AddressPool[];

@@ -1,5 +1,6 @@
 /** The host's settings without which containers reach nothing: sysctl(8), kernel documentation ip-sysctl.rst. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import type { AddressFamily } from './network.ts';
 import type { NetworkLog } from './network-deps.ts';
 
 export interface NetworkSysctls {
@@ -29,18 +30,29 @@ export function createNetworkSysctls(directory = '/proc/sys/net'): NetworkSysctl
   };
 }
 
+const FORWARDING = { 4: 'ipv4/ip_forward', 6: 'ipv6/conf/all/forwarding' } as const;
+
+/** The families in which the host forwards no packets yet, of those that a network needs. */
+export function forwardingToSwitchOn(
+  sysctls: Pick<NetworkSysctls, 'read'>,
+  { ipv6 }: { readonly ipv6: boolean },
+): readonly AddressFamily[] {
+  return ([4, 6] as const).filter((family) => (family === 4 || ipv6) && sysctls.read(FORWARDING[family]) === '0');
+}
+
 /**
  * Lets the host forward packets, where it does not yet, and says so: from then on it routes between all of its interfaces, unless
- * its packet filter forbids it. An interface that learns its IPv6 routes from routers goes on doing so, which the
- * kernel would end otherwise.
+ * its packet filter forbids it (forwarding-guard.ts). An interface that learns its IPv6 routes from routers goes on doing so,
+ * which the kernel would end otherwise.
  */
-export function setUpForwarding(sysctls: NetworkSysctls, { ipv6 }: { readonly ipv6: boolean }, log: NetworkLog): void {
-  const consequence = 'the host forwards packets now, between all of its interfaces: containers need it';
-  if (sysctls.read('ipv4/ip_forward') === '0') {
-    sysctls.write('ipv4/ip_forward', '1');
+export function setUpForwarding(sysctls: NetworkSysctls, needs: { readonly ipv6: boolean }, log: NetworkLog): void {
+  const consequence = 'the host forwards packets now: containers need it';
+  const off = forwardingToSwitchOn(sysctls, needs);
+  if (off.includes(4)) {
+    sysctls.write(FORWARDING[4], '1');
     log.warn({ setting: 'net.ipv4.ip_forward' }, consequence);
   }
-  if (!ipv6 || sysctls.read('ipv6/conf/all/forwarding') !== '0') return;
+  if (!off.includes(6)) return;
   for (const name of sysctls.ipv6Interfaces()) {
     const setting = `ipv6/conf/${name}/accept_ra`;
     if (sysctls.read(setting) !== '1') continue;
@@ -50,6 +62,6 @@ export function setUpForwarding(sysctls: NetworkSysctls, { ipv6 }: { readonly ip
       'the interface still learns routes when the host forwards',
     );
   }
-  sysctls.write('ipv6/conf/all/forwarding', '1');
+  sysctls.write(FORWARDING[6], '1');
   log.warn({ setting: 'net.ipv6.conf.all.forwarding' }, consequence);
 }

@@ -9,7 +9,7 @@ import { answerNames } from './set-up-network.ts';
  * starts say what is wrong. The firewall is laid down as a whole before (`Firewall.restore`).
  */
 export async function reconcileNetworks(
-  deps: Pick<NetworkDeps, 'store' | 'bridges' | 'firewall' | 'names' | 'log'>,
+  deps: Pick<NetworkDeps, 'store' | 'bridges' | 'firewall' | 'forwarding' | 'names' | 'log'>,
 ): Promise<void> {
   for (const network of deps.store.removing()) {
     try {
@@ -24,6 +24,7 @@ export async function reconcileNetworks(
   for (const network of deps.store.list()) {
     if (network.driver !== 'bridge') continue;
     try {
+      await deps.forwarding.prepare(network);
       deps.bridges.ensure(network);
       await answerNames(deps, network);
     } catch (error) {

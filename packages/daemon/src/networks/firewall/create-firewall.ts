@@ -4,7 +4,7 @@ import { type Nftables, NftablesError, openNftables } from '../../os/libnftables
 import { type EgressRule, parseEgressRules } from '../egress-rule.ts';
 import type { ContainerRules, Firewall } from '../firewall.ts';
 import { NAME_SERVER_PORT } from '../name-server/name-server.ts';
-import type { NetworkRecord } from '../network.ts';
+import type { AddressFamily, NetworkRecord } from '../network.ts';
 import type { NetworkLog } from '../network-deps.ts';
 import { containerPart } from './container-part.ts';
 import { egressChain } from './egress-part.ts';
@@ -15,18 +15,21 @@ import { namesPart, networkPart } from './network-part.ts';
 import { readLearnt, readPackets, readRefusals, readRuleCounters, readUnlisted } from './read-egress.ts';
 import { isRefusalSet } from './refusal-part.ts';
 import { createRuleSetGeneration, type RuleSetGeneration } from './rule-set-generation.ts';
-import { REFUSE_CHAIN, tableFrame } from './table-frame.ts';
-import type { TablePart } from './table-part.ts';
+import { GUARDED_SET, guardFrame, layFrame, REFUSE_CHAIN, tableFrame } from './table-frame.ts';
+import { EMPTY_PART, type TablePart } from './table-part.ts';
 import { forgetUdpConnections } from './tracked-connections.ts';
 
 /** How soon what others flush is laid down again. */
 const WATCH_INTERVAL_MS = 1000;
+const GUARD_KEY = 'forwarding';
 
 export interface FirewallOptions {
   /** Name of the daemon's table, of the family inet. */
   readonly table: string;
   /** New connections to published ports have to pass the host's INPUT chains. */
   readonly publishThroughInput: boolean;
+  /** The families to guard from the start (`Firewall.guardForwarding`). */
+  readonly guarded?: readonly AddressFamily[];
   readonly log: NetworkLog;
 }
 
@@ -38,7 +41,12 @@ interface Opened {
 }
 
 /** Opens what it needs at its first use; that throws where libnftables is missing or the kernel has no nftables. */
-export function createFirewall({ table, publishThroughInput, log }: FirewallOptions): Firewall {
+export function createFirewall({
+  table,
+  publishThroughInput,
+  guarded: guardedFirst = [],
+  log,
+}: FirewallOptions): Firewall {
   let opened: Opened | undefined;
   let timer: NodeJS.Timeout | undefined;
   let checking: Promise<void> | null = null;
@@ -50,6 +58,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
   const asked = new Map<string, ContainerRules>();
   const rulesByOwner = new Map<string, readonly EgressRule[]>();
   const learnt = createLearntAddresses();
+  let guarded = guardedFirst;
   const inBackground = new Set<Promise<void>>();
 
   const open = (): Opened => {
@@ -171,6 +180,11 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       tellNeighbours();
     },
 
+    async guardForwarding(families) {
+      await putPart(GUARD_KEY, guardPart(families));
+      guarded = families;
+    },
+
     async egressCounters(networkId) {
       const network = networks.get(networkId);
       if (network?.egress?.default !== 'deny') return [];
@@ -197,6 +211,7 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       const { nft, laid } = open();
       const bridged = records.filter(({ driver }) => driver === 'bridge');
       const parts = new Map<string, TablePart>([
+        [GUARD_KEY, guardPart(guarded)],
         ...bridged.map((network) => [networkKey(network.id), networkPart(network)] as const),
         ...bridged.flatMap((network) =>
           network.subnets.map(
@@ -244,7 +259,11 @@ export function createFirewall({ table, publishThroughInput, log }: FirewallOpti
       const { nft, neighbours } = open();
       try {
         await neighbours.update([]);
-        await nft.run(`add table inet ${table}\ndelete table inet ${table}`);
+        await nft.run(
+          guarded.length > 0
+            ? layFrame(table, guardFrame(guarded))
+            : `add table inet ${table}\ndelete table inet ${table}`,
+        );
       } finally {
         shut();
       }
@@ -268,6 +287,10 @@ function taken(containerId: string, cause: unknown): TsdError {
 function nothingThere(error: unknown): [] {
   if (error instanceof NftablesError) return [];
   throw error;
+}
+
+function guardPart(families: readonly AddressFamily[]): TablePart {
+  return { ...EMPTY_PART, elements: families.map((family) => ({ set: GUARDED_SET, element: `ipv${family}` })) };
 }
 
 function policyOf({ egress }: NetworkRecord): readonly string[] | null {

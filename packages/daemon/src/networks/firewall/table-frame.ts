@@ -2,6 +2,7 @@
  * The frame of the daemon's table: chains by hook, and the sets and maps that networks and containers put their elements
  * into. So a packet passes a few hash lookups however many networks and ports there are. Pure; docs/networks.md explains it.
  */
+import type { AddressFamily } from '../network.ts';
 
 export interface FrameOptions {
   /** New connections to published ports have to pass the host's own INPUT chains first. */
@@ -29,6 +30,7 @@ const MAX_SOURCES = 65_536;
 const EGRESS_PRIORITY = -150;
 /** `dstnat`, a name that nft knows at the hook prerouting only. */
 const TRANSLATION_PRIORITY = -100;
+const FORWARD_HOOK = 'filter hook forward priority filter';
 /** After every filter of the host. */
 const LAST_PRIORITY = 300;
 
@@ -56,6 +58,17 @@ export function layFrame(table: string, { sets, chains }: TableFrame): string {
   ].join('\n');
 }
 
+export const GUARDED_SET = 'guarded';
+/** Bridges are other engines' and virtual machines': whoever makes one wants it forwarded. */
+const BETWEEN_OTHERS =
+  'meta iifkind != "bridge" meta oifkind != "bridge" ct state != { established, related } counter drop';
+
+/** All that is left where the daemon's bridges are gone, and the host still forwards because of them. */
+export function guardFrame(families: readonly AddressFamily[]): TableFrame {
+  const rules = families.map((family) => `meta nfproto ipv${family} ${BETWEEN_OTHERS}`);
+  return { sets: new Map(), chains: new Map([hooked('forward', FORWARD_HOOK, rules)]) };
+}
+
 /** Where everything comes to that an egress policy refuses. */
 export const REFUSE_CHAIN = 'egress_refuse';
 /** Where comes to first what the policy's own sets have no place for. */
@@ -76,6 +89,8 @@ function plainSets(): NamedSet[] {
     // The daemon's bridges, and those of them that lead nowhere.
     set('bridges', 'type ifname;'),
     set('internal_bridges', 'type ifname;'),
+    // The families in which the host forwards because of the daemon alone.
+    set(GUARDED_SET, 'type nf_proto;'),
     // What goes from a bridge to itself, and what goes from it to anywhere else.
     map('within', 'type ifname . ifname : verdict;'),
     map('leaving', 'type ifname : verdict;'),
@@ -184,10 +199,11 @@ function forwarding(): NamedChain[] {
       'accept',
     ]),
     chain('enter', ['oifname @internal_bridges drop', ...answersAndPublished, 'counter drop']),
-    hooked('forward', 'filter hook forward priority filter', [
+    hooked('forward', FORWARD_HOOK, [
       'iifname . oifname vmap @within',
       'iifname vmap @leaving',
       'oifname @bridges goto enter',
+      `meta nfproto @${GUARDED_SET} ${BETWEEN_OTHERS}`,
     ]),
     // Containers of an internal network reach their gateway, and nothing else of the host.
     hooked('input', 'filter hook input priority filter', [
