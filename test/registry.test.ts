@@ -307,6 +307,31 @@ t.test('all tags; layers that are here are not fetched', async (t) => {
   }
 });
 
+t.test('push --all-tags', async (t) => {
+  for (const [name, client] of Object.entries(clients)) {
+    const repository = `${plain.host}/all/${name}`;
+    const expected: Record<string, string> = {};
+    for (const tag of ['1', '2']) {
+      const own = layerTar([{ path: 'etc/tag', text: `${tag} of ${name}\n` }]);
+      const layout = await publish(mirror, `source-${name}:${tag}`, gzipImage(base, own));
+      expected[tag] = layout.manifests[0] ?? '';
+      const source = `${mirror.host}/source-${name}:${tag}`;
+      t.equal((await client('pull', source)).code, 0);
+      await client.output('tag', source, `${repository}:${tag}`);
+    }
+    const refused = await client('push', '--all-tags', `${repository}:1`);
+    t.not(refused.code, 0);
+    t.match(refused.stderr, "tag can't be used with --all-tags/-a");
+    const pushed = await client('push', '-a', repository);
+    t.equal(pushed.code, 0, `${name}: ${pushed.stderr}`);
+    for (const [tag, digest] of Object.entries(expected)) {
+      t.match(pushed.stdout, new RegExp(`^${tag}: digest: ${digest} size: \\d+$`, 'm'));
+      t.equal(await digestAt(plain, `all/${name}:${tag}`), digest);
+    }
+    await removeAllImages(t);
+  }
+});
+
 t.test('pulls of the same image at the same time share the work', async (t) => {
   const own = layerTar([{ path: 'etc/shared', text: 'shared\n' }]);
   const layout = await publish(plain, 'shared:1', gzipImage(base, own));

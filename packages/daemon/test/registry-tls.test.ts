@@ -1,12 +1,13 @@
 /** Certificates, proxies, and where HTTP is allowed: a registry behind TLS, reached directly and by name through a proxy. */
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer as createHttpServer, request as httpRequest, type ServerResponse } from 'node:http';
-import { type AddressInfo, connect, createServer as createNetServer, type Server, type Socket } from 'node:net';
+import type { ServerResponse } from 'node:http';
+import { type AddressInfo, createServer as createNetServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
 import { type HostileRegistry, startHostileRegistry } from '../../../test/support/hostile-registry.ts';
+import { pipeTo, startProxy } from '../../../test/support/proxy.ts';
 import type { Lookup } from '../src/images/registry/host-addresses.ts';
 import { createRegistryClient, type RegistryClientSettings } from '../src/images/registry/registry-client.ts';
 import type { RegistryClient, RemoteRepository } from '../src/images/registry/remote-repository.ts';
@@ -80,11 +81,6 @@ async function setUp(t: Test, wantsClientCertificate = false): Promise<World> {
   const plain = await startHostileRegistry();
   t.teardown(() => plain.remove());
   plain.publish('app', [Buffer.alloc(512)]);
-  const pipeTo = (port: number, socket: Socket): void => {
-    const onward = connect(port, '127.0.0.1');
-    for (const end of [socket, onward]) end.on('error', () => undefined);
-    socket.pipe(onward).pipe(socket);
-  };
   const tls = createTlsServer(
     {
       cert: read('server.cert'),
@@ -94,33 +90,9 @@ async function setUp(t: Test, wantsClientCertificate = false): Promise<World> {
     (socket) => pipeTo(portOf(plain), socket),
   );
   tls.on('tlsClientError', () => undefined);
-  const proxied: string[] = [];
-  const note = (method: string, url: string, authorization: string | undefined): void => {
-    proxied.push(`${method} ${url}${authorization === undefined ? '' : ` ${authorization}`}`);
-  };
-  const proxy = createHttpServer((request, response) => {
-    note(request.method ?? '', request.url ?? '', request.headers['proxy-authorization']);
-    const { port, pathname, search } = new URL(request.url ?? '');
-    const { method, headers } = request;
-    const onward = httpRequest(
-      { host: '127.0.0.1', port, path: pathname + search, method, headers, maxHeaderSize: 1 << 20 },
-      (answer) => {
-        response.writeHead(answer.statusCode ?? 500, answer.headers);
-        answer.pipe(response);
-      },
-    );
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
-  });
-  proxy.on('connect', (request, socket: Socket) => {
-    note('CONNECT', request.url ?? '', request.headers['proxy-authorization']);
-    const port = Number(request.url?.split(':')[1]);
-    // Privileged ports are nobody's here.
-    if (port < 1024) return void socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
-    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
-    pipeTo(port, socket);
-  });
-  return { plain, tlsPort: await listen(t, tls), proxyPort: await listen(t, proxy), proxied };
+  const proxy = await startProxy();
+  t.teardown(() => proxy.remove());
+  return { plain, tlsPort: await listen(t, tls), proxyPort: proxy.port, proxied: proxy.asked };
 }
 
 function repository(t: Test, domain: string, settings: Partial<RegistryClientSettings> = {}): RemoteRepository {
@@ -218,6 +190,63 @@ t.test('other hosts, through a proxy', async (t) => {
     code: 'unavailable',
     message: /^(?!.*p@ss)(?!.*p%40ss)/,
   });
+});
+
+/** A SOCKS5 proxy (RFC 1928, 1929) that finds every name on loopback, and wants a name and a password where one is given. */
+function socksProxy(asked: string[], credentials?: string): Server {
+  const steps = async (socket: Socket): Promise<void> => {
+    const bytes = socket.iterator({ destroyOnReturn: false });
+    let pending = Buffer.alloc(0);
+    const take = async (count: number): Promise<Buffer> => {
+      while (pending.length < count) pending = Buffer.concat([pending, (await bytes.next()).value as Buffer]);
+      const taken = pending.subarray(0, count);
+      pending = pending.subarray(count);
+      return taken;
+    };
+    const takeText = async (): Promise<string> => (await take((await take(1)).readUInt8())).toString();
+    await take((await take(2)).readUInt8(1));
+    socket.write(Buffer.from([5, credentials === undefined ? 0 : 2]));
+    if (credentials !== undefined) {
+      await take(1);
+      const isGood = `${await takeText()}:${await takeText()}` === credentials;
+      socket.write(Buffer.from([1, isGood ? 0 : 1]));
+      if (!isGood) return;
+    }
+    const [, , , kind] = await take(4);
+    if (kind !== 3) return void socket.destroy();
+    const name = await takeText();
+    const port = (await take(2)).readUInt16BE();
+    asked.push(`${name}:${port}`);
+    await bytes.return?.();
+    socket.write(Buffer.from([5, 0, 0, 1, 0, 0, 0, 0, 0, 0]));
+    pipeTo(port, socket);
+  };
+  return createNetServer((socket) => void steps(socket).catch(() => socket.destroy()));
+}
+
+t.test('other hosts, through a SOCKS5 proxy', async (t) => {
+  const { plain, tlsPort } = await setUp(t);
+  const asked: string[] = [];
+  const open = `socks5://127.0.0.1:${await listen(t, socksProxy(asked))}`;
+  const guardedPort = await listen(t, socksProxy(asked, 'ann:p@ss'));
+  const secure = `registry.test:${tlsPort}`;
+  const plainHost = `registry.test:${portOf(plain)}`;
+  const listTags = (host: string, proxy: string, more: Partial<RegistryClientSettings> = {}): Promise<string[]> => {
+    const env = { HTTPS_PROXY: proxy, HTTP_PROXY: proxy, SSL_CERT_FILE: join(directory, 'ca.crt') };
+    return repository(t, host, { env, ...more }).listTags(never);
+  };
+  await t.resolves(listTags(secure, open), 'HTTPS');
+  t.strictSame(asked, [secure], 'the proxy looks the name up');
+  await t.resolves(listTags(plainHost, open, { insecureRegistries: [plainHost] }), 'HTTP');
+  await t.resolves(listTags(secure, `socks5://ann:p%40ss@127.0.0.1:${guardedPort}`), 'with a password');
+  await t.rejects(listTags(secure, `socks5://ann:wr0ng@127.0.0.1:${guardedPort}`), {
+    code: 'unavailable',
+    message: /^(?!.*wr0ng)/,
+  });
+  await t.rejects(listTags(secure, 'socks5://127.0.0.1:1'), { code: 'unavailable', message: /refused/ });
+  const silentPort = await listen(t, createNetServer());
+  const timeouts = { connectMs: 200, stallMs: 200 };
+  await t.rejects(listTags(secure, `socks5://127.0.0.1:${silentPort}`, { timeouts }), { code: 'unavailable' });
 });
 
 t.test('a proxy that takes the connection and says nothing', async (t) => {

@@ -117,6 +117,7 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
           requestTls: tls,
           clientFactory: factory,
           factory,
+          ...(proxy.protocol === 'socks5:' ? socksCredentials(proxy) : {}),
         });
       },
     });
@@ -157,6 +158,11 @@ export function createConnections(hostAndPort: string, settings: ConnectionSetti
       agent = undefined;
     },
   };
+}
+
+/** undici takes them from the URL as they are written there. */
+function socksCredentials({ username, password }: URL): object {
+  return { username: decodeURIComponent(username), password: decodeURIComponent(password) };
 }
 
 /** Undefined certificates mean Node's defaults; loopback and insecure registries need no authority, unless one is given. */
