@@ -64,24 +64,26 @@ function compile(root: Expression): { states: readonly State[]; size: number } {
     // Also for what has no states of its own, so that repetitions of nothing end.
     grow(1);
     if (node.kind === 'set' || node.kind === 'assertion') add(node);
-    else if (node.kind === 'sequence') for (const child of node.nodes) emit(child);
+    else if (node.kind === 'repeat') emitRepetition(node);
     else if (node.kind === 'alternatives') emitAlternatives(node.nodes);
-    else {
-      for (let count = 0; count < node.least; count += 1) emit(node.node);
-      if (node.most === Number.POSITIVE_INFINITY) {
-        const loop = addFork();
-        emit(node.node);
-        add({ kind: 'fork', to: [loop.at] });
-        loop.set(loop.at + 1, states.length);
-        return;
-      }
-      const forks: OpenFork[] = [];
-      for (let count = node.least; count < node.most; count += 1) {
-        forks.push(addFork());
-        emit(node.node);
-      }
-      for (const fork of forks) fork.set(fork.at + 1, states.length);
+    else for (const child of node.nodes) emit(child);
+  }
+
+  function emitRepetition({ node, least, most }: Extract<Expression, { kind: 'repeat' }>): void {
+    for (let count = 0; count < least; count += 1) emit(node);
+    if (most === Number.POSITIVE_INFINITY) {
+      const loop = addFork();
+      emit(node);
+      add({ kind: 'fork', to: [loop.at] });
+      loop.set(loop.at + 1, states.length);
+      return;
     }
+    const forks: OpenFork[] = [];
+    for (let count = least; count < most; count += 1) {
+      forks.push(addFork());
+      emit(node);
+    }
+    for (const fork of forks) fork.set(fork.at + 1, states.length);
   }
 
   function emitAlternatives(nodes: readonly Expression[]): void {
