@@ -126,7 +126,12 @@ async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, 
       if (!(await source.hasBlob(digest, AbortSignal.any([signal, AbortSignal.timeout(SOURCE_PATIENCE_MS)])))) continue;
       const onBytes = (receivedBytes: number): void => report.fetching(receivedBytes, form.sizeBytes);
       const open = (): AsyncIterable<Uint8Array> => source.openBlob(form, { signal, onBytes, onWait: report.retrying });
-      const expected = { expectedDigest: digest, expectedDiffId: diffId, keepCompressed: true, beforePublish: push.pin };
+      const expected = {
+        expectedDigest: digest,
+        expectedDiffId: diffId,
+        keepCompressed: true,
+        beforePublish: push.pin,
+      };
       await readPastMirrors(source, digest, () => deps.layerStore.ingest(open(), expected));
       keepForm(deps, form);
       return;
