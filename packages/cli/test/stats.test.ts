@@ -213,7 +213,6 @@ async function startScriptedDaemon(t: Parameters<typeof startFakeDaemon>[0], pre
   });
   return {
     daemon,
-    isOpen: (name: string) => streams.has(name),
     /** From now on, or with null nothing any more. */
     say(name: string, stats: ContainerStats | null): void {
       const stream = streams.get(name);
@@ -302,13 +301,13 @@ t.test('named containers are followed to their end', async (t) => {
 });
 
 t.test('on a terminal it is drawn in place', async (t) => {
-  const { daemon, isOpen, end } = await startScriptedDaemon(t, []);
+  const { daemon, end } = await startScriptedDaemon(t, []);
   const command = [...TSDCTL_COMMAND, '-H', daemon.host, 'stats', '--format', '{{.Name}}', 'on-v1'];
-  const running = runOnTerminal(command);
-  // It is drawn when the first figures are there.
-  const ending = setInterval(() => isOpen('on-v1') && end('on-v1'), 3 * REPEAT_MS);
-  t.teardown(() => clearInterval(ending));
-  const { exitCode, shown } = await running;
+  const { exitCode, shown } = await runOnTerminal(command, {
+    onShown: (text) => {
+      if (text.includes('on-v1')) end('on-v1');
+    },
+  });
   t.equal(exitCode, 0);
   t.equal(shown.split('\x1b[2J').length, 2, 'cleared once');
   t.match(shown, '\x1b[Hon-v1\x1b[K\r\n\x1b[J');

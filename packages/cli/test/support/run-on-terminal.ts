@@ -8,6 +8,8 @@ export interface TerminalOptions {
   readonly columns?: number;
   /** What is typed once a text has appeared behind what was typed before. */
   readonly typed?: readonly (readonly [shown: string, keys: string])[];
+  /** Hears all that is on the screen so far whenever something comes. */
+  readonly onShown?: (shown: string) => void;
 }
 
 export interface TerminalResult {
@@ -28,7 +30,7 @@ export async function runOnTerminal(
   command: readonly string[],
   options: TerminalOptions = {},
 ): Promise<TerminalResult> {
-  const { env = {}, columns = 120, typed = [] } = options;
+  const { env = {}, columns = 120, typed = [], onShown } = options;
   const quoted = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
   const child = spawn(
     'script',
@@ -50,6 +52,7 @@ export async function runOnTerminal(
   child.stdout.setEncoding('utf8');
   child.stdout.on('data', (text: string) => {
     shown += text;
+    onShown?.(shown);
     const next = waiting[0];
     if (next === undefined || !shown.slice(seen).includes(next[0])) return;
     seen = shown.length;
