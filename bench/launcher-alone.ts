@@ -52,6 +52,7 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
       hostConfig: { NetworkMode: 'none' },
       mounts: [],
       layerCount: lease.descriptors.length,
+      missingMarks: [],
       passwd: null,
       group: null,
       host,

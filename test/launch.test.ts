@@ -92,6 +92,7 @@ async function launch(
     hostConfig: { NetworkMode: 'none', ...hostConfig },
     mounts: [],
     layerCount: lease.descriptors.length,
+    missingMarks: [],
     passwd: 'root:x:0:0:root:/root:/bin/sh\n',
     group: null,
     host: facts,

@@ -90,6 +90,13 @@ for (const { version } of OLDER) {
       'echo kept >/kept; sleep 1000',
     );
     const { State } = await daemon.inspect('life');
+    const marks = ['stat', '-c', '%n %F %a %u', '/.dockerenv', '/etc/mtab'];
+    await output('run', '--name', 'marks', '--network', 'none', 'busybox', ...marks);
+    const shown = '/.dockerenv regular empty file 755 0\n/etc/mtab symbolic link 777 0';
+    t.equal(await output('start', '-a', 'marks'), shown, 'also at a restart');
+    t.equal(await output('diff', 'marks'), '', 'they are no changes');
+    t.notMatch(daemon.log(), /something optional failed/);
+    await output('rm', 'marks');
     const mounts = readFileSync(`/proc/${State.Pid}/mountinfo`, 'utf8');
     t.notMatch(mounts, / - erofs /, 'the container has no layer among its mounts');
     t.notMatch(readFileSync('/proc/self/mountinfo', 'utf8'), daemon.dataRoot, 'nor has the host');

@@ -116,6 +116,40 @@ t.test('volumes, tmpfs, environment, user and working directory', async (t) => {
   t.match(lines[2], /^tmpfs\s+1024\s/);
 });
 
+t.test('/.dockerenv and /etc/mtab are there, are no changes, and are the image’s where it has them', async (t) => {
+  const script = 'stat -c "%n %F %a %u:%g %s" /.dockerenv; readlink /etc/mtab; grep -c " / overlay " /etc/mtab';
+  const command = ['--name', 'marks', '--network', 'none', 'busybox', 'sh', '-c', script];
+  const expected = '/.dockerenv regular empty file 755 0:0 0\n/proc/mounts\n1';
+  t.equal(await tsdctl.output('run', ...command), expected);
+  t.equal(await tsdctl.output('start', '-a', 'marks'), expected);
+  t.equal(await tsdctl.output('diff', 'marks'), '');
+  await tsdctl.output('commit', 'marks', 'of-marks');
+  const history = await tsdctl.output('history', '--format', '{{.Size}}', 'of-marks');
+  t.equal(history.split('\n')[0], '0B', 'nothing was committed');
+  const own = ['run', '--name', 'own-marks', '--network', 'none', 'busybox', 'sh', '-c'];
+  await tsdctl.output(
+    ...own,
+    'rm /.dockerenv /etc/mtab; echo own >/.dockerenv; echo own >/etc/mtab; chmod 600 /etc/mtab',
+  );
+  t.equal(await tsdctl.output('diff', 'own-marks'), 'C /.dockerenv\nC /etc\nC /etc/mtab');
+  await tsdctl.output('commit', 'own-marks', 'own-marks');
+  t.equal(
+    await tsdctl.output(
+      'run',
+      '--rm',
+      '--network',
+      'none',
+      'own-marks',
+      'sh',
+      '-c',
+      'cat /.dockerenv /etc/mtab; stat -c %a /etc/mtab',
+    ),
+    'own\nown\n600',
+  );
+  await tsdctl('rm', 'marks', 'own-marks');
+  await tsdctl('rmi', 'of-marks', 'own-marks');
+});
+
 t.test('a tmpfs has the mode of the directory that it covers, at a restart too', async (t) => {
   const flags = ['--tmpfs', '/root', '--tmpfs', '/new/deep', '--mount', 'type=tmpfs,dst=/tmp'];
   const script = 'stat -c "%n %a %u:%g" /root /new /new/deep /tmp';

@@ -183,7 +183,7 @@ export function createWorld(): World {
           yield Buffer.alloc(1024);
         },
       },
-      layerMounts: { acquire: () => ({ descriptors: [10, 11], release: () => undefined }) },
+      layerMounts: { acquire: () => ({ descriptors: [10, 11], hasMountPoints: true, release: () => undefined }) },
       launcher: { launch: async (plan, options) => launch(plan, options.attach, () => alive) },
       planning: {
         host: {} as HostFacts,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { SystemCallError } from '../src/os/libc.ts';
 import { O_PATH, openat2, RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS } from '../src/os/openat2.ts';
-import { readFileInLayers } from '../src/runtime/layered-root.ts';
+import { isMissingInLayers, readFileInLayers } from '../src/runtime/layered-root.ts';
 
 function open(tap: Test, path: string): number {
   const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
@@ -33,6 +33,22 @@ t.test('the topmost file wins and directories merge', async (t) => {
   t.equal(read(''), null);
   t.equal(read('/'), null);
   t.equal(read('../../../../etc/passwd'), 'top', 'the root is its own parent');
+});
+
+t.test('what is missing', async (t) => {
+  const root = t.testdir({
+    bottom: { etc: { passwd: '', mtab: t.fixture('symlink', '/nowhere') }, hidden: { x: '' } },
+    top: { hidden: 'a file hides the directory', etc: {}, link: t.fixture('symlink', 'etc') },
+    upper: { new: '' },
+  });
+  const layerDescriptors = [open(t, join(root, 'bottom')), open(t, join(root, 'top'))];
+  const missing = (path: string, upperPath: string | null = null): boolean =>
+    isMissingInLayers({ upperPath, layerDescriptors, path });
+  for (const path of ['etc', 'etc/passwd', 'etc/mtab', 'hidden', 'hidden/x', 'link/anything'])
+    t.notOk(missing(path), path);
+  for (const path of ['new', 'etc/new', 'new/new']) t.ok(missing(path), path);
+  t.notOk(missing('new', join(root, 'upper')));
+  t.ok(missing('etc/new', join(root, 'upper')));
 });
 
 t.test('symlinks stay within the root', async (t) => {

@@ -62,6 +62,7 @@ export function launchInput(
     hostConfig,
     mounts: [],
     layerCount: 2,
+    missingMarks: [],
     passwd: 'root:x:0:0:root:/root:/bin/sh\nweb:x:33:44:web:/srv/www:/bin/sh\n',
     group: 'root:x:0:\nstaff:x:50:web\n',
     host: hostFacts(V1),

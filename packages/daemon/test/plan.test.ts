@@ -431,6 +431,12 @@ t.test('pid and ipc namespaces of other containers', async (t) => {
   t.throws(() => planned({}, {}, { joined: { pid: 98 } }), { code: 'internal' });
 });
 
+t.test('what a root lacks of the marks of a container', async (t) => {
+  const { lines } = planned({}, {}, { missingMarks: ['.dockerenv', 'etc/mtab'] });
+  t.ok(lines.includes('C mknod optional [2]/.dockerenv type=file 0755 major=0 minor=0'));
+  t.ok(lines.includes('C symlink optional [2]/etc/mtab target=/proc/mounts'));
+});
+
 t.test('interfaces', async (t) => {
   const bridge: PlannedInterface = {
     hostName: 'tsdv0123456789a',

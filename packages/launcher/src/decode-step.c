@@ -103,7 +103,7 @@ void decode_payload(struct reader *r, struct step *step)
         return;
     case OP_MKNOD:
         step->at = read_path(r);
-        step->mknod.type = read_choice(r, NODE_CHAR, NODE_FIFO);
+        step->mknod.type = read_choice(r, NODE_CHAR, NODE_FILE);
         step->mknod.mode = read_u32(r);
         check_plan(r, step->mknod.mode <= 07777, "a mode is out of its range");
         step->mknod.major = read_u32(r);

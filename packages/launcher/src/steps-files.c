@@ -104,7 +104,9 @@ int step_symlink(const struct launch *launch, const struct step *step)
 
 int step_mknod(const struct launch *launch, const struct step *step)
 {
-    static const mode_t types[] = {[NODE_CHAR] = S_IFCHR, [NODE_BLOCK] = S_IFBLK, [NODE_FIFO] = S_IFIFO};
+    static const mode_t types[] = {
+        [NODE_CHAR] = S_IFCHR, [NODE_BLOCK] = S_IFBLK, [NODE_FIFO] = S_IFIFO, [NODE_FILE] = S_IFREG,
+    };
     char buffer[PATH_LIMIT + 1];
     const char *name;
 

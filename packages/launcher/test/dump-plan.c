@@ -158,7 +158,7 @@ static void credentials(FILE *to, const struct step *step)
 
 static void fields(FILE *to, const struct step *step)
 {
-    static const char *const node_types[] = {"", "char", "block", "fifo"};
+    static const char *const node_types[] = {"", "char", "block", "fifo", "file"};
     static const char *const creates[] = {"nothing", "directory", "file"};
 
     switch ((enum op)step->op) {

@@ -31,6 +31,7 @@ const everyStep: Step[] = [
     gid: 2,
   },
   { op: 'mknod', side: 'host', at: { path: '/f' }, type: 'fifo', mode: 0o600, major: 0, minor: 0 },
+  { op: 'mknod', side: 'host', at: { path: '/e' }, type: 'file', mode: 0o755, major: 0, minor: 0 },
   { op: 'write-file', side: 'host', optional: true, at: { path: '/sys/x' }, data: '104857600' },
   { op: 'write-file', side: 'host', at: { path: '/etc/x' }, data: 'a\nb\0c', create: true },
   { op: 'open-path', side: 'host', at: { path: '/x' }, slot: 2 },

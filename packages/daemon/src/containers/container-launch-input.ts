@@ -14,7 +14,7 @@ export function containerLaunchInput(
   record: ContainerRecord,
   files: ContainerFiles,
   planning: LaunchPlanning,
-  root: { readonly layerCount: number; readonly accounts: Accounts },
+  root: { readonly layerCount: number; readonly accounts: Accounts; readonly missingMarks: readonly string[] },
   running: {
     readonly interfaces: readonly PlannedInterface[];
     readonly joinedNetworkPid?: number | undefined;
@@ -31,6 +31,7 @@ export function containerLaunchInput(
     hostConfig: { ...hostConfig, Ulimits: withDefaultUlimits(hostConfig.Ulimits, planning.defaultUlimits) },
     mounts: resolveMounts(parseMountRequests(hostConfig)),
     layerCount: root.layerCount,
+    missingMarks: root.missingMarks,
     passwd: root.accounts.passwd,
     group: root.accounts.group,
     host: planning.host,

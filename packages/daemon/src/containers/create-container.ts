@@ -228,7 +228,7 @@ function planWarnings(
       NetworkMode: record.hostConfig.NetworkMode === 'host' ? 'host' : 'none',
     },
   };
-  const root = { layerCount, accounts: { passwd: null, group: null } };
+  const root = { layerCount, accounts: { passwd: null, group: null }, missingMarks: [] };
   const input = containerLaunchInput(anyUser, files, deps.planning, root, { interfaces: [] });
   return deps.planning.planLaunch(input).warnings;
 }

@@ -8,6 +8,8 @@ import { requireSound } from '../images/image.ts';
 import { LaunchError } from '../runtime/launch-error.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
 import type { LayerLease } from '../runtime/layer-mounts.ts';
+import { isMissingInLayers } from '../runtime/layered-root.ts';
+import { MARKS } from '../runtime/mount-points.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import { handOver } from './attach-container.ts';
 import { attachNetworks, type LaunchNetworks, releaseNetworks } from './attach-networks.ts';
@@ -67,11 +69,12 @@ export async function startLocked(
     if (image === null) throw new TsdError('not_found', `No such image: ${record.imageReference}`);
     requireSound(image);
     lease = deps.layerMounts.acquire(image.diffIds);
-    const accounts = deps.planning.readAccounts({
-      imageId: image.id,
-      layers: lease.descriptors,
-      upperPath: existsSync(files.upper) ? files.upper : null,
-    });
+    const layers = lease.descriptors;
+    const upperPath = existsSync(files.upper) ? files.upper : null;
+    const accounts = deps.planning.readAccounts({ imageId: image.id, layers, upperPath });
+    const missingMarks = lease.hasMountPoints
+      ? []
+      : MARKS.filter((path) => isMissingInLayers({ upperPath, layerDescriptors: layers, path }));
     const joinedNamespaces = joinedPids(deps.store, record);
     const networks = attachNetworks(deps, record);
     const { joined } = networks;
@@ -84,7 +87,7 @@ export async function startLocked(
         joined === null ? record : withNamesOf(record, joined.owner),
         joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.owner.id)) },
         deps.planning,
-        { layerCount, accounts },
+        { layerCount, accounts, missingMarks },
         { interfaces: networks.interfaces, joinedNetworkPid: joined?.pid, joined: joinedNamespaces },
       ),
     );

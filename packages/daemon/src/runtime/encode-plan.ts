@@ -150,7 +150,7 @@ function writePayload(writer: WireWriter, step: Step): void {
       return;
     case 'mknod':
       writePath(writer, step.at);
-      writer.u8({ char: 1, block: 2, fifo: 3 }[step.type]);
+      writer.u8({ char: 1, block: 2, fifo: 3, file: 4 }[step.type]);
       writer.u32(step.mode).u32(step.major).u32(step.minor);
       writer.u32(step.uid ?? NONE).u32(step.gid ?? NONE);
       return;

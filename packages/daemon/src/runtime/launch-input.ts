@@ -164,6 +164,8 @@ export interface LaunchInput {
   readonly mounts: readonly ContainerMount[];
   /** Number of the image's layers. Slot i (0 ≤ i < layerCount) holds layer i's detached mount, bottom first. */
   readonly layerCount: number;
+  /** Names of `MARKS` (mount-points.ts) that the root lacks. */
+  readonly missingMarks: readonly string[];
   /** Text of the root's /etc/passwd and /etc/group; null where they are missing. */
   readonly passwd: string | null;
   readonly group: string | null;

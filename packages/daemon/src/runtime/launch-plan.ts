@@ -91,7 +91,7 @@ export type Step = StepBase &
     | {
         readonly op: 'mknod';
         readonly at: PlanPath;
-        readonly type: 'char' | 'block' | 'fifo';
+        readonly type: 'char' | 'block' | 'fifo' | 'file';
         readonly mode: number;
         readonly major: number;
         readonly minor: number;

@@ -21,6 +21,8 @@ const MAX_IDLE_MOUNTS = 64;
 export interface LayerLease {
   /** Detached mounts, the bottom layer first. Valid until `release`; clones and inherited descriptors live on. */
   readonly descriptors: readonly number[];
+  /** The lowest is the layer of mount points (mount-points.ts). */
+  readonly hasMountPoints: boolean;
   /** To be called once the launcher has its copies. Further calls do nothing. */
   release(): void;
 }
@@ -121,7 +123,7 @@ export function createLayerMounts({ layerStore, detachedLayers, mountPoints }: L
           descriptors.push(descriptor);
           if (!detachedLayers) own.add(descriptor);
         }
-        return { descriptors, release };
+        return { descriptors, hasMountPoints: mountPoints && detachedLayers, release };
       } catch (error) {
         release();
         throw error;

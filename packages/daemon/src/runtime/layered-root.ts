@@ -38,6 +38,16 @@ export function readFileInLayers({ upperPath, layerDescriptors, path, maxBytes }
   }
 }
 
+/** Whether the root has nothing under a name. No link is followed; what was whited out counts as there. */
+export function isMissingInLayers({ upperPath, layerDescriptors, path }: Omit<LayeredRead, 'maxBytes'>): boolean {
+  const upper = upperPath === null ? null : openDirectory(upperPath);
+  try {
+    return new Lookup([...(upper === null ? [] : [upper]), ...layerDescriptors.toReversed()]).isMissing(path);
+  } finally {
+    if (upper !== null) closeSync(upper);
+  }
+}
+
 /** What one layer has under a name. */
 type Found =
   | { readonly kind: 'directory'; readonly opaque: boolean }
@@ -87,6 +97,18 @@ class Lookup {
       }
     }
     return null;
+  }
+
+  isMissing(path: string): boolean {
+    let merged = this.roots;
+    const names = path.split('/');
+    for (const length of names.keys()) {
+      const result = this.find(merged, names.slice(0, length + 1).join('/'));
+      if (result === null) return true;
+      if (result.found.kind !== 'directory') return false;
+      merged = result.roots;
+    }
+    return false;
   }
 
   /** The topmost of a name, and for a directory the roots that take part in it. */

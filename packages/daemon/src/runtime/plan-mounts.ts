@@ -4,6 +4,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { hostId, type LaunchContext } from './launch-context.ts';
 import type { ContainerMount } from './launch-input.ts';
 import type { FsOption, MountAttribute, MountPropagation, Slot, Step } from './launch-plan.ts';
+import { MOUNT_POINTS } from './mount-points.ts';
 import { planCgroupMounts } from './plan-cgroup.ts';
 import { planDeviceLinks, planDeviceNodes, planDevicesElsewhere } from './plan-devices.ts';
 import type { PlannedJoins } from './plan-joins.ts';
@@ -161,6 +162,17 @@ function planBind(
       },
     ],
   };
+}
+
+/** What tells programs that they are in a container. Optional: an image's /etc may be anything. */
+function planMarks(context: LaunchContext): Step[] {
+  return context.input.missingMarks.flatMap((path): Step[] => {
+    const name = MOUNT_POINTS.get(path);
+    const step = { side: 'container', optional: true, at: { base: context.rootSlot, path } } as const;
+    if (name?.kind === 'symlink') return [{ op: 'symlink', ...step, target: name.target }];
+    if (name?.kind !== 'file') return [];
+    return [{ op: 'mknod', ...step, type: 'file', mode: name.mode, major: 0, minor: 0 }];
+  });
 }
 
 /**
@@ -368,6 +380,7 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null, j
     if (!taken('/sys/fs/cgroup')) add(planCgroupMounts(context, sys));
   }
   add(planNameFiles(context, taken));
+  container.push(...planMarks(context));
   for (const mount of wanted) {
     if (mount.type === 'bind') {
       add(planBind(context, mount, userNamespace));

@@ -1,6 +1,7 @@
 /** What a container changed: its upper directory, beside what the layers have in the same places. */
 import { closeSync, constants } from 'node:fs';
 import { type FileStatus, fileStatus } from '../../os/file-status.ts';
+import { readLink } from '../../os/read-link.ts';
 import { MOUNT_POINTS, MOUNT_POINTS_PARENT } from '../mount-points.ts';
 import { openBeneath } from '../open-beneath.ts';
 import type { ContainerIds } from './container-ids.ts';
@@ -46,7 +47,7 @@ export function* walkUpper(tree: UpperTree, budget: WalkBudget): Generator<Upper
       const status = fileStatus(handle);
       const kind = fileKind(status);
       isDirectory = kind === 'directory';
-      if (isMountPoint(tree, path, status, layers, budget)) continue;
+      if (isMountPoint(tree, path, { handle, status }, layers, budget)) continue;
       const opaque = isDirectory && isOpaqueAt(upper, path);
       yield { path, handle, status, root: upper, whiteout: isWhiteout(status), opaque, layers };
     } finally {
@@ -69,18 +70,30 @@ function directory({ upper }: UpperTree, path: string, layers: readonly number[]
   return { path, names, below: mergedNames(layers, path, budget) };
 }
 
-/** An empty file or directory that stands where a launch needs one; or the directory made, or copied up, for nothing else. */
+/** What a launch makes where an image has nothing; or the directory made, or copied up, for nothing else. */
 function isMountPoint(
   tree: UpperTree,
   path: string,
-  status: FileStatus,
+  { handle, status }: { readonly handle: number; readonly status: FileStatus },
   layers: readonly number[],
   budget: WalkBudget,
 ): boolean {
-  const kind = fileKind(status);
-  if (path === MOUNT_POINTS_PARENT && kind === 'directory') return isMountPointsParent(tree, status, layers, budget);
-  if (layers.length > 0 || MOUNT_POINTS.get(path) !== kind) return false;
-  return kind === 'file' ? status.sizeBytes === 0 : mergedNames([tree.upper], path, budget).size === 0;
+  if (path === MOUNT_POINTS_PARENT && fileKind(status) === 'directory') {
+    return isMountPointsParent(tree, status, layers, budget);
+  }
+  return layers.length === 0 && isAsMade(tree.upper, path, { handle, status }, budget);
+}
+
+function isAsMade(
+  upper: number,
+  path: string,
+  { handle, status }: { readonly handle: number; readonly status: FileStatus },
+  budget: WalkBudget,
+): boolean {
+  const made = MOUNT_POINTS.get(path);
+  if (made?.kind !== fileKind(status)) return false;
+  if (made.kind === 'directory') return mergedNames([upper], path, budget).size === 0;
+  return made.kind === 'file' ? status.sizeBytes === 0 : readLink(handle).toString() === made.target;
 }
 
 function isMountPointsParent(
@@ -94,12 +107,22 @@ function isMountPointsParent(
   if (names.size === 0) return false;
   for (const name of names.keys()) {
     const path = joined(MOUNT_POINTS_PARENT, name);
-    if (below.has(name) || !MOUNT_POINTS.has(path) || (statusAt(upper, path, budget)?.sizeBytes ?? 1) > 0) return false;
+    if (below.has(name) || !isMadeAt(upper, path, budget)) return false;
   }
   const [layer] = layers;
   const before = layer === undefined ? null : statusAt(layer, MOUNT_POINTS_PARENT, budget);
   if (before === null) return true;
   return before.mode === status.mode && before.uid === ids.unmap(status.uid) && before.gid === ids.unmap(status.gid);
+}
+
+function isMadeAt(upper: number, path: string, budget: WalkBudget): boolean {
+  const handle = openName(upper, path, budget);
+  if (handle === null) return false;
+  try {
+    return isAsMade(upper, path, { handle, status: fileStatus(handle) }, budget);
+  } finally {
+    closeSync(handle);
+  }
 }
 
 function isOpaqueAt(upper: number, path: string): boolean {
