@@ -49,6 +49,7 @@ import { unmapExecutablePages } from './os/unmap-executable.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
 import { defaultAppArmorProfile } from './runtime/default-apparmor-profile.ts';
 import { type HostFacts, readHostFacts } from './runtime/host-facts.ts';
+import { createIdmapProbe } from './runtime/idmap-probe.ts';
 import { createLauncher } from './runtime/launch.ts';
 import { waitingLaunchers } from './runtime/launcher-pool.ts';
 import { createLayerMounts } from './runtime/layer-mounts.ts';
@@ -273,6 +274,7 @@ function createContainerDeps(parts: ContainerParts): ContainerDeps {
     rootTrees: createRootTrees({ layerMounts }),
     launcher,
     planning,
+    idmapProbe: createIdmapProbe(launcher, config.execRoot),
     cgroups: createContainerCgroups(host.cgroups, log),
     connectSupervisor,
     readExitFile,

@@ -193,6 +193,7 @@ export function createWorld(): World {
         readAccounts: () => ({ passwd: null, group: null }),
         defaultUlimits: [],
       },
+      idmapProbe: async () => true,
       cgroups: {
         remove: async (id) => {
           world.removedCgroups.push(id);

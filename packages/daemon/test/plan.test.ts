@@ -535,7 +535,7 @@ t.test('mounts', async (t) => {
   t.match(text, /fsType=tmpfs size=4096,mode=700 attributes=nosuid,nodev,noexec/);
   t.match(
     text,
-    /H clone-tree \/srv\/deep slot=\[(\d+)\] recursive\nH set-mount-attributes slot=\[\1\] set=rdonly propagation=slave recursive\nH set-mount-attributes optional slot=\[\1\] idmap=\[3\] recursive/,
+    /H clone-tree \/srv\/deep slot=\[(\d+)\] recursive\nH set-mount-attributes slot=\[\1\] set=rdonly propagation=slave recursive\nH set-mount-attributes optional slot=\[\1\] idmap=\[3\]\n/,
   );
   t.match(text, /H clone-tree \/srv\/file slot=\[(\d+)\]\nH set-mount-attributes slot=\[\1\] propagation=private\n/);
   t.match(text, /size=1000,/);
@@ -551,6 +551,56 @@ t.test('mounts', async (t) => {
   refused('/a/../proc', /inside \/proc/);
   t.throws(() => planned({}, { Tmpfs: { '/x': 'speed=9' } }), { message: 'invalid tmpfs option ["speed=9"]' });
   t.throws(() => planned({}, { Tmpfs: { '/x': '', '/x/': '' } }), { message: /Duplicate mount point/ });
+});
+
+t.test('mounts beneath a bind mount', async (t) => {
+  const bind = { type: 'bind', source: '/', target: '/host', readOnly: true, directory: true } as const;
+  const submounts = [
+    { path: 'proc', fsType: 'proc' },
+    { path: 'srv', fsType: 'ext4' },
+    { path: 'srv/deep', fsType: 'tmpfs' },
+  ];
+  const { lines } = planned({}, {}, { mounts: [{ ...bind, submounts }] });
+  const at = lines.indexOf('H clone-tree / slot=[18]');
+  t.same(lines.slice(at, at + 11), [
+    'H clone-tree / slot=[18]',
+    'H set-mount-attributes slot=[18] set=rdonly propagation=private',
+    'H set-mount-attributes optional slot=[18] idmap=[3]',
+    'H clone-tree /proc optional slot=[19]',
+    'H set-mount-attributes optional slot=[19] set=rdonly propagation=private',
+    'H clone-tree /srv optional slot=[20]',
+    'H set-mount-attributes optional slot=[20] set=rdonly propagation=private',
+    'H set-mount-attributes optional slot=[20] idmap=[3]',
+    'H clone-tree /srv/deep optional slot=[21]',
+    'H set-mount-attributes optional slot=[21] set=rdonly propagation=private',
+    'H set-mount-attributes optional slot=[21] idmap=[3]',
+  ]);
+  t.same(
+    lines.filter((one) => one.includes('[2]/host')),
+    [
+      'C attach-mount slot=[18] [2]/host create=directory',
+      'C attach-mount optional slot=[19] [2]/host/proc',
+      'C attach-mount optional slot=[20] [2]/host/srv',
+      'C attach-mount optional slot=[21] [2]/host/srv/deep',
+    ],
+  );
+  const together = ['H clone-tree / slot=[N] recursive', 'C attach-mount slot=[N] [2]/host create=directory'];
+  const many = Array.from({ length: 300 }, (_, number) => ({ path: `m${number}`, fsType: 'ext4' }));
+  for (const [why, changes, hostConfig] of [
+    ['too many', { submounts: many }, {}],
+    ['the host would see them attached', { submounts, propagation: 'rshared' }, {}],
+    ['no user namespace', { submounts }, { UsernsMode: 'host' }],
+  ] as const) {
+    const all = planned({}, hostConfig, {
+      mounts: [{ ...bind, ...changes }],
+      idRange: 'UsernsMode' in hostConfig ? null : { first: 0x4000_0000, size: 65_536 },
+    }).lines.map((one) => one.replace(/slot=\[\d+\]/, 'slot=[N]').replace(/ \[\d\]\//, ' [2]/'));
+    t.same(
+      all.filter((one) => one.startsWith('H clone-tree / ') || one.includes('[2]/host')),
+      together,
+      why,
+    );
+  }
 });
 
 t.test('devices', async (t) => {

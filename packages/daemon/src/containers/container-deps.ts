@@ -5,6 +5,7 @@ import type { ImageStore } from '../images/image-store.ts';
 import type { HostDevice } from '../os/lookup-devices.ts';
 import type { ExitReport } from '../runtime/exit-report.ts';
 import type { HostFacts } from '../runtime/host-facts.ts';
+import type { IdmapProbe } from '../runtime/idmap-probe.ts';
 import type { Launcher } from '../runtime/launch.ts';
 import type { LaunchInput } from '../runtime/launch-input.ts';
 import type { LaunchPlan } from '../runtime/launch-plan.ts';
@@ -57,6 +58,7 @@ export interface ContainerDeps {
   readonly rootTrees: RootTrees;
   readonly launcher: Pick<Launcher, 'launch'>;
   readonly planning: LaunchPlanning;
+  readonly idmapProbe: IdmapProbe;
   readonly cgroups: ContainerCgroups;
   /** runtime/supervisor.ts: reconnects after a restart of the daemon. */
   readonly connectSupervisor: (controlSocket: string) => Promise<Supervisor>;

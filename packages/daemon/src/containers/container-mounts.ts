@@ -1,8 +1,9 @@
 /** The user's mounts of a container (-v, --mount): parsed at create, looked up on the host at each start. */
-import { mkdirSync, statSync } from 'node:fs';
+import { mkdirSync, realpathSync, statSync } from 'node:fs';
 import { posix } from 'node:path';
 import { TsdError } from '@tsd/shared/errors';
 import { parseBind } from '@tsd/shared/mount-spec';
+import { type MountBeneath, mountsBeneath } from '../os/mounts-beneath.ts';
 import type { ContainerMount } from '../runtime/launch-input.ts';
 import type { HostConfig } from './container.ts';
 
@@ -58,8 +59,19 @@ export function resolveMounts(requests: readonly MountRequest[]): readonly Conta
   return requests.map((request) => {
     if (request.type === 'tmpfs') return request;
     const { createSource, mode: _, ...mount } = request;
-    return { ...mount, directory: isDirectory(request.source, createSource) };
+    const directory = isDirectory(request.source, createSource);
+    return { ...mount, directory, submounts: directory && mount.recursive ? submountsOf(request.source) : [] };
   });
+}
+
+function submountsOf(source: string): readonly MountBeneath[] {
+  try {
+    return mountsBeneath(realpathSync(source));
+  } catch (error) {
+    // It has gone meanwhile, which the launch will tell.
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return [];
+    throw error;
+  }
 }
 
 function isDirectory(source: string, create: boolean): boolean {

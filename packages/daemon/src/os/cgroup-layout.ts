@@ -37,7 +37,7 @@ const V1_CONTROLLERS = new Set([
 ]);
 
 /** `\040` and the like, as the kernel escapes blanks in mountinfo. */
-function unescapeField(field: string): string {
+export function unescapeField(field: string): string {
   return field.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
 }
 

@@ -98,6 +98,8 @@ export type ContainerMount =
       readonly directory: boolean;
       /** Mounts beneath the source come along; Docker's default. */
       readonly recursive?: boolean;
+      /** With `recursive`: what is mounted beneath the source now, paths below it, a mount before those beneath it. */
+      readonly submounts?: readonly { readonly path: string; readonly fsType: string }[];
       /** Docker's `[r]private|[r]slave|[r]shared`; rprivate by default. */
       readonly propagation?: string | undefined;
     }

@@ -1,13 +1,11 @@
 /** Everything that is mounted beneath the container's root. */
-import { posix } from 'node:path';
-import { TsdError } from '@tsd/shared/errors';
 import { hostId, type LaunchContext } from './launch-context.ts';
-import type { ContainerMount } from './launch-input.ts';
-import type { FsOption, MountAttribute, MountPropagation, Slot, Step } from './launch-plan.ts';
+import type { FsOption, MountAttribute, Slot, Step } from './launch-plan.ts';
 import { MOUNT_POINTS } from './mount-points.ts';
 import { planCgroupMounts } from './plan-cgroup.ts';
 import { planDeviceLinks, planDeviceNodes, planDevicesElsewhere } from './plan-devices.ts';
 import type { PlannedJoins } from './plan-joins.ts';
+import { planUserMounts, wantedMounts } from './plan-user-mounts.ts';
 
 export interface MountSteps {
   /** Host side, after the id maps: detached mounts. */
@@ -36,134 +34,6 @@ function ownedByRoot(): FsOption[] {
   return [option('uid', 0), option('gid', 0)];
 }
 
-/** What the kernel and Docker's client may write in a tmpfs option list, mount(8). */
-const TMPFS_FLAGS: Readonly<Record<string, { readonly set?: MountAttribute; readonly clear?: MountAttribute }>> = {
-  ro: { set: 'rdonly' },
-  rw: { clear: 'rdonly' },
-  nosuid: { set: 'nosuid' },
-  suid: { clear: 'nosuid' },
-  nodev: { set: 'nodev' },
-  dev: { clear: 'nodev' },
-  noexec: { set: 'noexec' },
-  exec: { clear: 'noexec' },
-  noatime: { set: 'noatime' },
-  nodiratime: { set: 'nodiratime' },
-  relatime: { set: 'relatime' },
-  strictatime: { set: 'strictatime' },
-};
-const TMPFS_KEYS = new Set(['size', 'mode', 'uid', 'gid', 'nr_inodes', 'nr_blocks', 'mpol', 'huge']);
-const IGNORED_TMPFS_OPTIONS = new Set(['', 'private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'tmpcopyup']);
-
-/** Reads the options of `--tmpfs`: noexec, nosuid and nodev unless they say otherwise. @throws TsdError for an unknown one. */
-export function parseTmpfsOptions(text: string): { options: FsOption[]; attributes: MountAttribute[] } {
-  const attributes = new Set<MountAttribute>(SAFE);
-  const options: FsOption[] = [option('source', 'tmpfs')];
-  for (const word of text.split(',')) {
-    const flag = Object.hasOwn(TMPFS_FLAGS, word) ? TMPFS_FLAGS[word] : undefined;
-    const equals = word.indexOf('=');
-    const key = word.slice(0, Math.max(equals, 0));
-    if (flag !== undefined) {
-      if (flag.set !== undefined) attributes.add(flag.set);
-      if (flag.clear !== undefined) attributes.delete(flag.clear);
-    } else if (TMPFS_KEYS.has(key)) {
-      options.push(option(key, word.slice(equals + 1)));
-    } else if (!IGNORED_TMPFS_OPTIONS.has(word)) {
-      throw new TsdError('bad_parameter', `invalid tmpfs option ["${word}"]`);
-    }
-  }
-  return { options, attributes: [...attributes] };
-}
-
-/** Normalised, without a slash at the end. */
-function targetPath(path: string): string {
-  return posix.normalize(path).replace(/(?<=.)\/$/, '');
-}
-
-/** A user's mount, reduced to what its steps need. */
-type WantedMount =
-  | Extract<ContainerMount, { readonly type: 'bind' }>
-  | {
-      readonly type: 'tmpfs';
-      readonly target: string;
-      readonly options: readonly FsOption[];
-      readonly attributes: readonly MountAttribute[];
-    };
-
-/** All user mounts by depth of their target, so that a mount never hides one beneath it. @throws TsdError for a bad target. */
-function wantedMounts(context: LaunchContext): WantedMount[] {
-  const { hostConfig, mounts } = context.input;
-  const wanted: WantedMount[] = mounts.map((mount) => {
-    if (mount.type === 'bind') return { ...mount, target: targetPath(mount.target) };
-    const attributes: MountAttribute[] = mount.readOnly ? [...SAFE, 'rdonly'] : [...SAFE];
-    const options = [option('source', 'tmpfs')];
-    if (mount.sizeBytes !== undefined && mount.sizeBytes > 0) options.push(option('size', mount.sizeBytes));
-    if (mount.mode !== undefined) options.push(option('mode', mount.mode.toString(8)));
-    return { type: 'tmpfs', target: targetPath(mount.target), options, attributes };
-  });
-  for (const [target, text] of Object.entries(hostConfig.Tmpfs ?? {})) {
-    wanted.push({ type: 'tmpfs', target: targetPath(target), ...parseTmpfsOptions(text) });
-  }
-  const depth = (target: string): number => target.split('/').filter(Boolean).length;
-  const seen = new Set<string>();
-  for (const { target } of wanted) {
-    if (!target.startsWith('/') || depth(target) === 0) {
-      throw new TsdError('bad_parameter', `invalid mount path: '${target}' must be absolute and not '/'`);
-    }
-    if (target === '/proc' || target.startsWith('/proc/')) {
-      throw new TsdError('bad_parameter', `"${target}" cannot be mounted because it is inside /proc`);
-    }
-    if (seen.has(target)) throw new TsdError('bad_parameter', `Duplicate mount point: ${target}`);
-    seen.add(target);
-  }
-  return wanted.sort((a, b) => depth(a.target) - depth(b.target));
-}
-
-function propagationOf(text: string | undefined): MountPropagation {
-  const kind = (text ?? '').replace(/^r(?=private|slave|shared)/, '') || 'private';
-  if (kind === 'private' || kind === 'slave' || kind === 'shared') return kind;
-  throw new TsdError('bad_parameter', `invalid propagation: ${text}`);
-}
-
-/**
- * A bind mount: cloned on the host's side, where the source is in reach whatever the container's user may see. In a user
- * namespace it is idmapped, so that the container's root owns what root owns; a file system that cannot do that is
- * mounted as it is, and the failed step becomes a warning.
- */
-function planBind(
-  context: LaunchContext,
-  mount: Extract<WantedMount, { type: 'bind' }>,
-  userNamespace: Slot | null,
-): { host: Step[]; container: Step[] } {
-  const slot = context.newSlot();
-  const recursive = mount.recursive ?? true;
-  const host: Step[] = [
-    { op: 'clone-tree', side: 'host', at: { path: mount.source }, slot, recursive },
-    {
-      op: 'set-mount-attributes',
-      side: 'host',
-      slot,
-      ...(mount.readOnly ? { set: ['rdonly'] } : {}),
-      propagation: propagationOf(mount.propagation),
-      recursive,
-    },
-  ];
-  if (userNamespace !== null) {
-    host.push({ op: 'set-mount-attributes', side: 'host', optional: true, slot, idmap: userNamespace, recursive });
-  }
-  return {
-    host,
-    container: [
-      {
-        op: 'attach-mount',
-        side: 'container',
-        slot,
-        at: { base: context.rootSlot, path: mount.target },
-        create: mount.directory ? 'directory' : 'file',
-      },
-    ],
-  };
-}
-
 /** What tells programs that they are in a container. Optional: an image's /etc may be anything. */
 function planMarks(context: LaunchContext): Step[] {
   return context.input.missingMarks.flatMap((path): Step[] => {
@@ -173,31 +43,6 @@ function planMarks(context: LaunchContext): Step[] {
     if (name?.kind !== 'file') return [];
     return [{ op: 'mknod', ...step, type: 'file', mode: name.mode, major: 0, minor: 0 }];
   });
-}
-
-/**
- * A tmpfs takes the mode of the directory that it covers, as with runc, unless its options have one: nobody else reads what is
- * in `--tmpfs /root`. What is missing is made with the mode that a tmpfs has by default, so that it is the same at a restart.
- */
-function planTmpfs(context: LaunchContext, mount: Extract<WantedMount, { type: 'tmpfs' }>): Step[] {
-  const slot = context.newSlot();
-  const at = { base: context.rootSlot, path: mount.target };
-  const hasMode = mount.options.some(({ key }) => key === 'mode');
-  const steps: Step[] = [];
-  // Optional: a symbolic link to nothing is followed only where mounts are attached.
-  if (!hasMode) steps.push({ op: 'mkdir', side: 'container', optional: true, at, mode: 0o1777, parents: true });
-  steps.push(
-    {
-      op: 'new-mount',
-      side: 'container',
-      fsType: 'tmpfs',
-      options: hasMode ? mount.options : [...mount.options, { kind: 'mode', key: 'mode', of: at }],
-      attributes: mount.attributes,
-      slot,
-    },
-    { op: 'attach-mount', side: 'container', slot, at, create: 'directory' },
-  );
-  return steps;
 }
 
 /** /etc/hosts, /etc/hostname and /etc/resolv.conf: files of the container's own, unless the user mounts there. */
@@ -381,13 +226,7 @@ export function planMounts(context: LaunchContext, userNamespace: Slot | null, j
   }
   add(planNameFiles(context, taken));
   container.push(...planMarks(context));
-  for (const mount of wanted) {
-    if (mount.type === 'bind') {
-      add(planBind(context, mount, userNamespace));
-      continue;
-    }
-    container.push(...planTmpfs(context, mount));
-  }
+  for (const steps of planUserMounts(context, userNamespace, wanted)) add(steps);
   add(planDevicesElsewhere(context));
   return { host, own, container, proc, sys };
 }

@@ -12,6 +12,7 @@ import { TsdError } from '@tsd/shared/errors';
 import { parseFilters } from '@tsd/shared/filters';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
+import { bindWarnings } from '../../containers/bind-warnings.ts';
 import type { ContainerDeps } from '../../containers/container-deps.ts';
 import { LIST_FILTERS } from '../../containers/container-filter.ts';
 import { createContainer } from '../../containers/create-container.ts';
@@ -93,8 +94,11 @@ function registerCreate(app: FastifyInstance, deps: ContainerDeps): void {
         201,
       ),
     },
-    async (request, reply) =>
-      reply.code(201).send(createContainer(inRequest(deps, request), request.body, request.query)),
+    async (request, reply) => {
+      const more = await bindWarnings(deps, request.body);
+      const created = createContainer(inRequest(deps, request), request.body, request.query);
+      return reply.code(201).send({ ...created, Warnings: [...created.Warnings, ...more] });
+    },
   );
 }
 
