@@ -342,6 +342,26 @@ t.test('a client that goes away in the middle', async (t) => {
   t.same(bench.files(), []);
 });
 
+t.test('a layer with more entries than are let through', async (t) => {
+  const bench = imageBench({
+    limits: { ...DEFAULT_LAYER_LIMITS, tar: { ...DEFAULT_LAYER_LIMITS.tar, maxEntries: 5000 } },
+  });
+  t.teardown(bench.close);
+  const names = (count: number) => Array.from({ length: count }, (_, number) => ({ name: `f${number}`, content: '' }));
+  const fits = await tarOf(names(5000));
+  const many = await tarOf(names(5001));
+  await loadImage(bench, inPieces(await tarOf(dockerMembers([fits])), 65536));
+  const kept = bench.files();
+  await t.rejects(
+    loadImage(bench, inPieces(await tarOf(dockerMembers([layer, many], { config: configFor([layer, many]) })), 65536)),
+    {
+      code: 'bad_parameter',
+      message: /more than 5000 entries/,
+    },
+  );
+  t.same(bench.files(), kept, 'nothing of it is left, the layer below included');
+});
+
 t.test('a layer that expands without end', async (t) => {
   const bench = imageBench({
     limits: { ...DEFAULT_LAYER_LIMITS, freeExpansionBytes: 1024 * 1024, maxExpansionRatio: 10 },
