@@ -19,7 +19,7 @@ const MINIMUM_MEMORY_BYTES = 6 * 1024 * 1024;
  */
 export function checkHostConfig(host: HostConfig, processors: number = availableParallelism()): readonly string[] {
   const warnings: string[] = [];
-  checkMemory(host, warnings);
+  checkMemory(host);
   checkProcessors(host, processors);
   checkModes(host);
   checkNetwork(host, warnings);
@@ -46,7 +46,7 @@ export function checkHostConfig(host: HostConfig, processors: number = available
   return warnings;
 }
 
-function checkMemory(host: HostConfig, warnings: string[]): void {
+function checkMemory(host: HostConfig): void {
   if (host.Memory < 0) throw bad(`invalid memory limit: ${host.Memory}: it must be positive`);
   if (host.Memory !== 0 && host.Memory < MINIMUM_MEMORY_BYTES) throw bad('Minimum memory limit allowed is 6MB');
   if (host.Memory === 0 && host.MemorySwap > 0) {
@@ -64,11 +64,6 @@ function checkMemory(host: HostConfig, warnings: string[]): void {
   }
   if (host.Memory > 0 && host.Memory < host.MemoryReservation) {
     throw bad('Minimum memory limit can not be less than memory reservation limit, see usage');
-  }
-  if (host.OomKillDisable && host.Memory === 0) {
-    warnings.push(
-      'OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.',
-    );
   }
 }
 
