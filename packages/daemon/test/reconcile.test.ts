@@ -198,6 +198,36 @@ t.test('restart policies: always and unless-stopped start with the daemon, what 
   );
 });
 
+t.test('on-failure starts with the daemon what failed, while retries are left', async (t) => {
+  const world = newWorld(t);
+  const first = await world.daemon();
+  const create = (name: string, MaximumRetryCount = 0) =>
+    createContainer(
+      first,
+      { ...BUSYBOX, HostConfig: { RestartPolicy: { Name: 'on-failure', MaximumRetryCount } } },
+      { name },
+    );
+  for (const [name, retries, changes] of [
+    ['failed', 0, { exitCode: 128 }],
+    ['once-more', 3, { exitCode: 1, restartCount: 2 }],
+    ['used-up', 3, { exitCode: 1, restartCount: 3 }],
+    ['succeeded', 0, { exitCode: 0 }],
+    ['stopped', 0, { exitCode: 137, stopRequested: true }],
+  ] as const) {
+    const { Id } = create(name, retries);
+    first.store.update(Id, { status: 'exited', ...changes });
+  }
+  const second = await world.daemon();
+  const running = () => second.store.list().filter(({ status }) => status === 'running');
+  await until(() => running().length === 2, 'two containers are started');
+  t.same(
+    running()
+      .map(({ name }) => name)
+      .sort(),
+    ['failed', 'once-more'],
+  );
+});
+
 t.test('a supervisor that does not answer holds nobody up, and is heard when it does', async (t) => {
   const world = newWorld(t);
   const first = await world.daemon();

@@ -233,13 +233,14 @@ function removeOrphans(deps: ReconcileDeps): void {
 
 /** Restart policies outlive the daemon (and the host's boot). */
 function startAgain(deps: ReconcileDeps, record: ContainerRecord): void {
-  const { id, status, hostConfig, stopRequested } = record;
+  const { id, status, hostConfig, exitCode, stopRequested, restartCount } = record;
   if (status === 'restarting') {
     // recordExit has scheduled those that it found just now.
     if (deps.restartTimers.previousDelayMs(id) === 0) deps.restartTimers.schedule(id, 0);
     return;
   }
-  if (status !== 'exited' || !startsWithDaemon(hostConfig.RestartPolicy, stopRequested)) return;
+  const ended = { policy: hostConfig.RestartPolicy, exitCode, stopRequested, restartCount };
+  if (status !== 'exited' || !startsWithDaemon(ended)) return;
   startContainer(deps, id).catch((error: unknown) =>
     deps.log.error({ containerId: id, err: error }, 'a container could not be started with the daemon'),
   );

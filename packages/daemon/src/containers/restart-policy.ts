@@ -25,7 +25,12 @@ export function restartDelayMs(run: EndedRun): number | null {
   return Math.min(run.previousDelayMs * 2, LONGEST_DELAY_MS);
 }
 
-function wantsRestart({ policy, exitCode, stopRequested, restartCount }: EndedRun): boolean {
+function wantsRestart({
+  policy,
+  exitCode,
+  stopRequested,
+  restartCount,
+}: Omit<EndedRun, 'ranForMs' | 'previousDelayMs'>): boolean {
   if (stopRequested) return false;
   switch (policy.Name) {
     case 'always':
@@ -38,7 +43,10 @@ function wantsRestart({ policy, exitCode, stopRequested, restartCount }: EndedRu
   }
 }
 
-/** Whether a container that is not running is started when the daemon starts. */
-export function startsWithDaemon(policy: HostConfig['RestartPolicy'], stopRequested: boolean): boolean {
-  return policy.Name === 'always' || (policy.Name === 'unless-stopped' && !stopRequested);
+/**
+ * Whether a container that is not running is started when the daemon starts (moby, ShouldRestart): `always` even where a user stopped
+ * it, `on-failure` where its last run failed and it may be tried again.
+ */
+export function startsWithDaemon(run: Omit<EndedRun, 'ranForMs' | 'previousDelayMs'>): boolean {
+  return run.policy.Name === 'always' || wantsRestart(run);
 }
