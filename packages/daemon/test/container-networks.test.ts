@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { EGRESS_ALLOW_ANNOTATION } from '@tsd/shared/egress';
-import { NO_FILTERS } from '@tsd/shared/filters';
+import { NO_FILTERS, parseFilters } from '@tsd/shared/filters';
 import t from 'tap';
 import { connectContainer, disconnectContainer } from '../src/containers/connect-container.ts';
 import type { ContainerDeps } from '../src/containers/container-deps.ts';
@@ -119,6 +119,20 @@ t.test('published ports: reserved, translated, shown, given back', async (t) => 
   await until(() => !world.network.rules.has(id), 'the rules are gone');
   t.same([...world.network.held.keys()], []);
   t.equal(await startContainer(deps, 'other'), true, 'the port is free again');
+});
+
+t.test('ps --filter publish knows the ports of -P too, inside and outside', async (t) => {
+  const { deps, run } = await setUp(t);
+  await run('all', { PublishAllPorts: true }, { ExposedPorts: { '80/tcp': {}, '53/udp': {} } });
+  await run('none', {}, { ExposedPorts: { '80/tcp': {} } });
+  const { Ports } = (await inspect(deps, 'all')).NetworkSettings;
+  const outside = Ports?.['80/tcp']?.[0]?.HostPort ?? '';
+  const by = async (publish: string): Promise<readonly (string | undefined)[]> => {
+    const filters = parseFilters(JSON.stringify({ publish: [publish] }));
+    return (await listContainers(deps, { all: true, limit: 0, size: false, filters })).map(({ Names }) => Names[0]);
+  };
+  for (const publish of ['80', '80/tcp', '70-90', '53/udp', outside]) t.same(await by(publish), ['/all'], publish);
+  for (const publish of ['53', '80/udp', '81']) t.same(await by(publish), [], publish);
 });
 
 t.test('a start that fails gives everything back', async (t) => {

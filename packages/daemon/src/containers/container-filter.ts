@@ -1,6 +1,7 @@
 /** The filters of GET /containers/json (moby daemon/list.go): each key must match, by any of its values. */
 import { TsdError } from '@tsd/shared/errors';
 import { booleanFilter, type Filters, matchesLabels } from '@tsd/shared/filters';
+import type { PublishedPortRecord } from '../networks/network.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { parseMountRequests } from './container-mounts.ts';
@@ -73,7 +74,8 @@ export function containerFilter(
     ),
   );
   anyOf('expose', ({ config }, value) => hasPort(Object.keys(config.ExposedPorts ?? {}), value));
-  anyOf('publish', ({ hostConfig }, value) => hasPort(Object.keys(hostConfig.PortBindings), value));
+  const published = filters.has('publish') ? deps.networks.store.allPorts() : new Map<string, []>();
+  anyOf('publish', (record, value) => hasPort(publishedPorts(record, published.get(record.id) ?? []), value));
   if (filters.has('label')) predicates.push(({ config }) => matchesLabels(filters, config.Labels));
   if (booleanFilter(filters, 'is-task') === true) predicates.push(() => false);
   const ancestors = filters.get('ancestor');
@@ -148,6 +150,17 @@ function compilePattern(value: string, key: string): RegularExpression {
 
 function tooLarge(key: string, value: string): TsdError {
   return new TsdError('bad_parameter', `invalid filter '${key}=${value.slice(0, 100)}': expression too large`);
+}
+
+/** The container's ports that are published, also by -P, and the host's that they are published on while it runs. */
+function publishedPorts({ hostConfig }: ContainerRecord, rows: readonly PublishedPortRecord[]): readonly string[] {
+  return [
+    ...Object.keys(hostConfig.PortBindings),
+    ...rows.flatMap(({ containerPort, hostPort, protocol }) => [
+      `${containerPort}/${protocol}`,
+      `${hostPort}/${protocol}`,
+    ]),
+  ];
 }
 
 /** `80`, `80/tcp`, `8000-8080/udp` against ports such as `80/tcp`. */
