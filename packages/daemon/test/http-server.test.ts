@@ -218,7 +218,12 @@ t.test('bodies: refusals name the field', async (t) => {
   t.equal(wrong.status, 400);
   t.equal(wrong.body, '{"message":"invalid value for HostConfig.Memory: must be integer"}');
   t.match((await create('{"Env":["a",1]}')).body, /invalid value for Env\.1: must be string/);
-  t.match((await create('{"Image":')).body, /invalid JSON: /);
+  t.equal((await create('{"Image":')).body, '{"message":"invalid JSON: Unexpected end of JSON input"}');
+  t.match(
+    (await create('{"Image": "x",\n oops}')).body,
+    /invalid JSON: Expected .* at position 16 \(line 2 column 2\)/,
+  );
+  t.match((await create('{"__proto__": {"x": 1}}')).body, /invalid JSON: /);
   t.match((await create('Image=x', 'text/plain')).body, /unsupported Content-Type header \(text\/plain\)/);
   t.match((await call('POST', '/containers/create')).body, /invalid value for the body/);
   t.match(

@@ -24,8 +24,9 @@ export function registerBodyParsers(app: FastifyInstance): void {
         done(null, undefined);
         return;
       }
-      parseJson(request, body.toString('utf8'), (error, value) => {
-        done(error === null ? null : new TsdError('bad_parameter', `invalid JSON: ${error.message}`), value);
+      const text = body.toString('utf8');
+      parseJson(request, text, (error, value) => {
+        done(error === null ? null : new TsdError('bad_parameter', `invalid JSON: ${jsonMistake(text, error)}`), value);
       });
     },
   );
@@ -40,6 +41,16 @@ export function registerBodyParsers(app: FastifyInstance): void {
       done(null, payload);
     }
   });
+}
+
+/** What V8 says is wrong, and where: Fastify keeps that to itself. Its own refusals (`__proto__`) stay as they are. */
+function jsonMistake(text: string, error: Error): string {
+  try {
+    JSON.parse(text);
+    return error.message;
+  } catch (mistake) {
+    return mistake instanceof Error ? mistake.message : error.message;
+  }
 }
 
 /**
