@@ -153,7 +153,12 @@ t.test('verbs on several containers', async (t) => {
   t.strictSame(await run('start', 'a', 'bad', 'b'), {
     exitCode: 1,
     stdout: 'a\nb\n',
-    stderr: 'tsdctl: Error response from daemon: No such container: bad\n',
+    stderr: 'tsdctl: Error response from daemon: No such container: bad\nError: failed to start containers: bad\n',
+  });
+  t.strictSame(await run('start', 'bad'), {
+    exitCode: 1,
+    stdout: '',
+    stderr: 'tsdctl: Error response from daemon: No such container: bad\nError: failed to start containers: bad\n',
   });
   const names = Array.from({ length: 40 }, (_, index) => `c${index}`);
   const stopped = await run('stop', '-t', '3', '-s', 'INT', ...names);

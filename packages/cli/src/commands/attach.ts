@@ -32,9 +32,9 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
     path: `/containers/${segment(name)}/json`,
   });
   const { State, Config } = container;
-  if (!State.Running) throw new CliError('cannot attach to a stopped container, start it first');
-  if (State.Paused) throw new CliError('cannot attach to a paused container, unpause it first');
-  if (State.Restarting) throw new CliError('cannot attach to a restarting container, wait until it is running');
+  if (!State.Running) throw new CliError('You cannot attach to a stopped container, start it first');
+  if (State.Paused) throw new CliError('You cannot attach to a paused container, unpause it first');
+  if (State.Restarting) throw new CliError('You cannot attach to a restarting container, wait until it is running');
   const tty = Config.Tty === true;
   const stdin = !flags.bool('no-stdin') && Config.OpenStdin === true;
   if (tty && stdin) (await import('../session/raw-terminal.ts')).checkInputIsTerminal();

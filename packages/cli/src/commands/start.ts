@@ -22,9 +22,7 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
   const { client } = context;
   const interactive = flags.bool('interactive');
   if (!flags.bool('attach') && !interactive) {
-    return eachTarget(context, flags.args, (name) =>
-      client.send({ method: 'POST', path: `/containers/${segment(name)}/start` }),
-    );
+    return startAll(context, flags.args);
   }
   const [name = ''] = flags.args;
   if (flags.args.length > 1) throw new CliError('you cannot start and attach multiple containers at once');
@@ -46,4 +44,25 @@ export async function run(context: CommandContext, flags: ParsedFlags): Promise<
     signalProxy: !tty,
     detachKeys: flags.string('detach-keys'),
   });
+}
+
+/** As docker's client, names those that failed once more at the end. */
+async function startAll(context: CommandContext, names: readonly string[]): Promise<number> {
+  const failed = new Set<string>();
+  const start = async (name: string): Promise<void> => {
+    try {
+      await context.client.send({ method: 'POST', path: `/containers/${segment(name)}/start` });
+    } catch (error) {
+      failed.add(name);
+      throw error;
+    }
+  };
+  const told = await eachTarget(context, names, start).catch((error: unknown) => {
+    if (!(error instanceof CliError)) throw error;
+    context.stderr.write(`tsdctl: ${error.message}\n`);
+    return error.exitCode;
+  });
+  if (failed.size === 0) return told;
+  context.stderr.write(`Error: failed to start containers: ${names.filter((name) => failed.has(name)).join(', ')}\n`);
+  return told;
 }
