@@ -153,7 +153,10 @@ t.test('create, start -a -i, attach', async (t) => {
   await attached.said('hello');
   attached.child.stdin?.end();
   t.same(await once(attached.child, 'close'), [0, null]);
-  t.match(await tsdctl('attach', 'cat'), { code: 1, stderr: /cannot attach to a stopped container/ });
+  t.match(await tsdctl('attach', 'cat'), {
+    code: 1,
+    stderr: /You cannot attach to a stopped container, start it first/,
+  });
   await tsdctl('rm', 'cat');
 });
 
@@ -230,7 +233,7 @@ t.test('formats', async (t) => {
     'a=b;',
   );
   t.match(JSON.parse(await tsdctl.output('images', '--format', 'json')), { Repository: 'busybox', Tag: 'latest' });
-  t.match(await tsdctl.output('top', 'fmt'), /sleep 1000/);
+  t.match(await tsdctl.output('top', 'fmt'), /^root .*sleep 1000/m, 'as the container numbers them');
   t.match(await tsdctl.output('info'), /^ Containers: 1$/m);
   const started = process.hrtime.bigint();
   t.equal(await tsdctl.output('stop', '-t', '0', 'fmt'), 'fmt');

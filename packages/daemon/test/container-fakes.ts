@@ -186,7 +186,7 @@ export function createWorld(): World {
       layerMounts: { acquire: () => ({ descriptors: [10, 11], hasMountPoints: true, release: () => undefined }) },
       launcher: { launch: async (plan, options) => launch(plan, options.attach, () => alive) },
       planning: {
-        host: {} as HostFacts,
+        host: { securityModules: ['apparmor'] as readonly string[] } as HostFacts,
         compileSeccomp: () => new Uint8Array(),
         planLaunch: (input) => ({ plan: fakePlan(input), warnings: input.hostConfig.BlkioWeight ? ['no blkio'] : [] }),
         lookupDevices: () => [],

@@ -18,7 +18,7 @@ import { restartContainer } from '../src/containers/restart-container.ts';
 import { restartDelayMs } from '../src/containers/restart-policy.ts';
 import { startContainer } from '../src/containers/start-container.ts';
 import { stopContainer } from '../src/containers/stop-container.ts';
-import { parsePs } from '../src/containers/top-container.ts';
+import { parsePs, withContainerIds } from '../src/containers/top-container.ts';
 import { waitContainer } from '../src/containers/wait-container.ts';
 import { createWorld, until, type World } from './container-fakes.ts';
 
@@ -528,6 +528,19 @@ t.test('list: defaults, all, limit and filters', async (t) => {
   });
 });
 
+t.test('inspect tells the AppArmor profile that is applied', async (t) => {
+  const [, deps] = await withDaemon(t);
+  const profileOf = async (HostConfig: object, host: object = deps) => {
+    const { Id } = createContainer(deps, { ...BUSYBOX, HostConfig });
+    return (await inspectContainer({ ...deps, ...host }, Id, { size: false })).AppArmorProfile;
+  };
+  t.equal(await profileOf({}), 'tsd-default');
+  t.equal(await profileOf({ Privileged: true }), 'unconfined');
+  t.equal(await profileOf({ SecurityOpt: ['apparmor=mine'] }), 'mine');
+  const without = { planning: { ...deps.planning, host: { ...deps.planning.host, securityModules: [] } } };
+  t.equal(await profileOf({}, without), '', 'a host without it');
+});
+
 t.test('inspect has every field that clients read', async (t) => {
   const [, deps] = await withDaemon(t);
   const { Id } = createContainer(
@@ -611,6 +624,24 @@ t.test('ps output', (t) => {
       ['1073741+', '-', '-', '0', '10:01', '-', '00:00:00', '-'],
     ],
   });
+  const status = 'Uid:\t1073741857\t1073741824\t0\t0\nGid:\t1073741830\t1073741831\t0\t0\n';
+  const titles = ['UID', 'RUSER', 'PID', 'EUID', 'GROUP', 'RGID', 'CMD'];
+  const row = ['1073741+', '1073741+', '100', '1073741824', '1073741+', '1073741830', '1073741824'];
+  const shown = ['root', '33', '100', '0', '7', '6', '1073741824'];
+  const asked: string[] = [];
+  const read = (pid: string) => {
+    asked.push(pid);
+    return status;
+  };
+  t.same(withContainerIds(titles, [row, row.with(2, '-')], 0x4000_0000, read), [shown, shown.with(2, '-')]);
+  t.same(asked, ['100'], 'a thread has its process’ owner');
+  t.same(withContainerIds(titles, [row], null, read), [row], 'with the host’s ids ps is right');
+  t.same(withContainerIds(titles, [row], 0x4001_0000, read), [row], 'not of this container');
+  t.same(
+    withContainerIds(titles, [row], 0x4000_0000, () => ''),
+    [row],
+    'it has ended',
+  );
   t.throws(() => parsePs('CMD\nx\n', new Set()), { code: 'bad_parameter', message: /PID field/ });
   t.end();
 });

@@ -1,5 +1,6 @@
 /** GET /containers/{id}/json: the record in Docker's shape. */
 import type { ContainerInspectResponse, MountPoint } from '@tsd/shared/api-containers';
+import { appArmorProfile } from '../runtime/plan-credentials.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READ_ONLY_PATHS } from '../runtime/plan-masks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
@@ -16,7 +17,7 @@ import { ZERO_TIME } from './timestamp.ts';
  * @throws TsdError `not_found`
  */
 export async function inspectContainer(
-  deps: Pick<ContainerDeps, 'images' | 'networks' | 'roots' | 'store'>,
+  deps: Pick<ContainerDeps, 'images' | 'networks' | 'planning' | 'roots' | 'store'>,
   reference: string,
   options: { readonly size: boolean; readonly oldAliases?: boolean },
 ): Promise<ContainerInspectResponse> {
@@ -50,7 +51,7 @@ export async function inspectContainer(
     Platform: 'linux',
     MountLabel: '',
     ProcessLabel: '',
-    AppArmorProfile: '',
+    AppArmorProfile: appArmorProfile(hostConfig, deps.planning.host),
     ExecIDs: null,
     HostConfig: shownHostConfig(record),
     GraphDriver: { Name: 'erofs', Data: null },

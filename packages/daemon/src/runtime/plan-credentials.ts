@@ -8,13 +8,14 @@ import {
   containerCapabilities,
 } from './capabilities.ts';
 import { DEFAULT_APPARMOR_PROFILE } from './default-apparmor-profile.ts';
+import type { HostFacts } from './host-facts.ts';
 import type { LaunchContext } from './launch-context.ts';
-import type { LaunchInput } from './launch-input.ts';
+import type { LaunchHostConfig, LaunchInput } from './launch-input.ts';
 import type { Step } from './launch-plan.ts';
 import type { OwnNamespaces } from './plan-namespaces.ts';
 import type { ResolvedUser } from './resolve-user.ts';
 import { resolveSeccompProfile } from './seccomp-profile.ts';
-import type { SecurityOptions } from './security-options.ts';
+import { parseSecurityOptions, type SecurityOptions } from './security-options.ts';
 
 /** The capabilities of the container's first process. @throws TsdError for one that does not exist, or not here. */
 export function planCapabilities(input: LaunchInput, own: OwnNamespaces): CapabilityName[] {
@@ -57,9 +58,20 @@ function labelSteps(context: LaunchContext, security: SecurityOptions): Step[] {
   if (security.labels.some((label) => label !== 'disable')) {
     context.warnings.push('SELinux labels are not supported yet. Label discarded.');
   }
-  if (!context.input.host.securityModules.includes('apparmor')) return [];
-  const label = security.appArmor ?? (context.privileged ? 'unconfined' : DEFAULT_APPARMOR_PROFILE);
-  return label === 'unconfined' ? [] : [{ op: 'set-exec-label', side: 'container', module: 'apparmor', label }];
+  const label = appArmorProfile(context.input.hostConfig, context.input.host);
+  return label === '' || label === 'unconfined'
+    ? []
+    : [{ op: 'set-exec-label', side: 'container', module: 'apparmor', label }];
+}
+
+/** The AppArmor profile that a container runs under; `unconfined` for none, and empty where the host has no AppArmor. */
+export function appArmorProfile(
+  hostConfig: Pick<LaunchHostConfig, 'Privileged' | 'SecurityOpt'>,
+  host: Pick<HostFacts, 'securityModules'>,
+): string {
+  if (!host.securityModules.includes('apparmor')) return '';
+  const { appArmor } = parseSecurityOptions(hostConfig.SecurityOpt ?? []);
+  return appArmor ?? (hostConfig.Privileged === true ? 'unconfined' : DEFAULT_APPARMOR_PROFILE);
 }
 
 /**
