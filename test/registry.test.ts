@@ -1,11 +1,11 @@
 /** Images from and to real registries (Debian's docker-registry), by the docker client and by tsdctl, with skopeo as the judge. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { CommandLine } from './support/client.ts';
 import { startDaemon } from './support/daemon.ts';
-import { busyboxLayer, layerTar } from './support/images.ts';
+import { busyboxLayer, dockerArchive, layerTar } from './support/images.ts';
 import { HOST_PLATFORM, type Layout, type LayoutImage, writeOciLayout } from './support/oci-layout.ts';
 import { type Registry, registryMissing, startRegistry } from './support/registry.ts';
 
@@ -344,6 +344,33 @@ t.test('pulls of the same image at the same time share the work', async (t) => {
   for (const digest of layout.layers[0] ?? []) {
     t.equal(requests.filter((line) => line.startsWith(`GET /v2/shared/blobs/${digest} `)).length, 1);
   }
+  await removeAllImages(t);
+});
+
+t.test('a pull of layers that came by load brings what a push of the same manifest needs', async (t) => {
+  const own = layerTar([{ path: 'etc/own', text: 'loaded first\n' }]);
+  await publish(plain, 'exact:1', gzipImage(base, own));
+  const archive = join(daemon.directory, 'loaded-first.tar');
+  writeFileSync(archive, dockerArchive({ tags: ['loaded:first'], layers: [base, own] }));
+  await daemon.load(archive);
+  const layers = contentFiles().filter((file) => file.startsWith('layers/'));
+  await daemon.tsdctl.output('pull', `${plain.host}/exact:1`);
+  t.same(
+    contentFiles().filter((file) => file.startsWith('layers/')),
+    layers,
+  );
+  await daemon.tsdctl.output('tag', `${plain.host}/exact:1`, `${mirror.host}/exact:1`);
+  const requests = await requestsDuring(plain, () => daemon.tsdctl.output('push', `${mirror.host}/exact:1`));
+  t.same(requests, [], 'nothing is needed from where it was pulled');
+  t.equal(await manifestAt(mirror, 'exact:1'), await manifestAt(plain, 'exact:1'));
+
+  await daemon.tsdctl.output('image', 'prune', '--force', '--blobs');
+  const repulled = await requestsDuring(plain, () => daemon.tsdctl.output('pull', `${plain.host}/exact:1`));
+  t.same(
+    repulled.filter((line) => line.includes('/blobs/')),
+    [],
+    'what a prune gave up stays away',
+  );
   await removeAllImages(t);
 });
 

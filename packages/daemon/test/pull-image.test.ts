@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import type { ProgressMessage } from '@tsd/shared/api-images';
 import { TsdError } from '@tsd/shared/errors';
@@ -269,13 +270,40 @@ t.test('layers that are here are not fetched', async (t) => {
   t.equal(store.resolve(`${REPOSITORY}:2`).diffIds.length, 4);
 });
 
-t.test('a layer that was loaded is known by its content, and no digest is believed for it', async (t) => {
-  const { pull, remote, store, layerStore, events } = pullBench(t);
-  await loadImage({ store, layerStore, events }, inPieces(await tarOf(dockerMembers(layers.slice(0, 1)))));
-  remote.putImage(layers.slice(0, 1), { tag: '1', config: configFor(layers.slice(0, 1), { comment: 'another' }) });
+t.test('of a layer that was loaded the blob is fetched, and no digest is believed for it', async (t) => {
+  const { pull, remote, store, layerStore, blobStore, events, files } = pullBench(t);
+  const tars = layers.slice(0, 1) as [Buffer];
+  const [diffId, blob] = [digestOf(tars[0]), digestOf(gzipSync(tars[0]))];
+  await loadImage({ store, layerStore, events }, inPieces(await tarOf(dockerMembers(tars))));
+  const before = { files: files(), file: statSync(layerStore.imagePath(diffId)).ino };
+
+  const lie = remote.put(gzipSync(layers[1] as Buffer), GZIP);
+  const config = remote.put(configFor(tars), MEDIA_TYPE.config);
+  remote.putManifest({ mediaType: MEDIA_TYPE.manifest, config, layers: [lie] }, '1');
+  await t.rejects(pull(), { code: 'bad_parameter', message: /failed to register layer .* diff id/ });
+  t.same(files(), before.files);
+  t.same(store.compressedForms(diffId), []);
+
+  remote.putImage(tars, { tag: '1' });
+  remote.opened.length = 0;
+  const messages = await pull();
+  t.same(remote.opened, [blob]);
+  t.ok(messages.some(({ id, status }) => id === short(blob) && status === 'Download complete'));
+  t.same(
+    store.compressedForms(diffId).map(({ digest, kept, repositories }) => ({ digest, kept, repositories })),
+    [{ digest: blob, kept: true, repositories: [REPOSITORY] }],
+  );
+  t.ok(blobStore.has(blob));
+  t.equal(statSync(layerStore.imagePath(diffId)).ino, before.file, 'the layer itself is the one that was loaded');
+  t.equal(files().length, before.files.length + 1);
   await pull();
-  t.same(remote.opened, []);
-  t.same(store.compressedForms(digestOf(layers[0] as Buffer)), []);
+
+  store.setKept(blob, false);
+  await store.layers.discard([], [blob]);
+  const again = await pull();
+  t.same(remote.opened, [blob], 'what a prune has given up is not fetched again');
+  t.notOk(again.some(({ id }) => id === short(blob)));
+  t.notOk(blobStore.has(blob));
 });
 
 t.test('gzip, zstd and plain layers', async (t) => {

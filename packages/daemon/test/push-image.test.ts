@@ -281,6 +281,7 @@ t.test('without its blob a pulled image is compressed anew, unless the registry 
   await bench.store.layers.discard([], [blob.digest]);
   const mounted = await bench.push('new:1/it:1');
   t.ok(mounted.some(({ status }) => status === 'Mounted from from'));
+  t.notOk(mounted.some(({ status }) => status?.includes('cannot be reproduced')));
   t.same(bench.manifest('new:1/it:1').bytes, manifest);
 
   bench.registry.blobs.clear();
@@ -289,9 +290,48 @@ t.test('without its blob a pulled image is compressed anew, unless the registry 
     again.some(({ status }) => status === 'Compressing'),
     'what was thought to be there is gone',
   );
+  t.match(
+    again.filter(({ status }) => status?.includes('cannot be reproduced')).map(({ status }) => status),
+    [new RegExp(`^The manifest ${digestOf(manifest)} cannot`)],
+    'the user is told once',
+  );
   const { document } = bench.manifest('new:1/it:1');
   t.equal(document.mediaType, MEDIA_TYPE.dockerManifest);
   t.not(document.layers[0]?.digest, blob.digest);
+});
+
+t.test('a layer that has arrived is told once, also where another manifest has to be made', async (t) => {
+  const bench = pushBench(t);
+  const image = await bench.load([bottom, top], ['new:1/it:1']);
+  await bench.push('new:1/it:1');
+  const [bottomForm, topForm] = [bottom, top].map((layer) => bench.store.compressedForms(digestOf(layer))[0]);
+  if (bottomForm === undefined || topForm === undefined) throw new Error('the forms are kept');
+  const gone = digestOf('of another compressor');
+  const layers = [{ ...bottomForm, digest: gone }, topForm].map(({ mediaType, digest, sizeBytes }) => ({
+    mediaType,
+    digest,
+    size: sizeBytes,
+  }));
+  const config = { mediaType: MEDIA_TYPE.config, digest: image.id, size: image.configBytes.length };
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: MEDIA_TYPE.manifest, config, layers }));
+  const manifest = { digest: digestOf(bytes), mediaType: MEDIA_TYPE.manifest, bytes };
+  bench.db.exec('DELETE FROM manifests');
+  bench.store.addManifest(image.id, manifest, 'docker.io/library/it');
+  bench.registry.blobs.clear();
+  const messages = await bench.push('new:1/it:1');
+  t.same(
+    messages
+      .filter(({ id }) => id === short(top))
+      .map(({ status }) => status)
+      .filter((status) => status !== 'Pushing'),
+    ['Preparing', 'Pushed'],
+  );
+  t.equal(messages.filter(({ status }) => status?.includes(`${manifest.digest} cannot be reproduced`)).length, 1);
+  const repeated = await bench.push('new:1/it:1');
+  t.notOk(
+    repeated.some(({ status }) => status?.includes('cannot be reproduced')),
+    'the new one is known now',
+  );
 });
 
 t.test('a blob that is not kept is fetched from where it was seen', async (t) => {

@@ -23,10 +23,12 @@ export interface WantedLayer {
   readonly blob: BlobDescriptor;
   /** What it must turn out to be. */
   readonly diffId: string;
+  /** It came in another way: only its compressed form is wanted, which must turn out to be the same layer. */
+  readonly isHere: boolean;
 }
 
 /**
- * Brings a layer into the layer store, its compressed form into the blob store, and resolves when both are there.
+ * Brings a layer into the layer store, its compressed form into the blob store, and resolves when what was wanted is there.
  * @throws TsdError, naming the layer; the signal's reason when it aborts
  */
 export type FetchLayer = (
@@ -109,7 +111,7 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
       const joined: { key: string; download: Download; onPhase: (phase: DownloadPhase) => void }[] = [];
       const fetch: FetchLayer = async (wanted, onPhase, signal) => {
         signal.throwIfAborted();
-        const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId}`;
+        const key = `${wanted.remote.name}@${wanted.blob.digest} ${wanted.diffId} ${wanted.isHere}`;
         const download = downloads.get(key) ?? start(key, wanted, slots);
         downloads.set(key, download);
         if (download.phase !== null) onPhase(download.phase);
@@ -134,7 +136,7 @@ export function createLayerDownloads(layerStore: Pick<LayerStore, 'ingest'>): La
 
 async function ingest(
   layerStore: Pick<LayerStore, 'ingest'>,
-  { remote, blob, diffId }: WantedLayer,
+  { remote, blob, diffId, isHere }: WantedLayer,
   signal: AbortSignal,
   tell: (phase: DownloadPhase) => void,
 ): Promise<StoredLayer> {
@@ -145,7 +147,8 @@ async function ingest(
     tell({ kind: 'downloaded' });
   };
   try {
-    const expected = { expectedDigest: blob.digest, expectedDiffId: diffId, keepCompressed: true };
+    const keepCompressed = isHere ? 'only' : true;
+    const expected = { expectedDigest: blob.digest, expectedDiffId: diffId, keepCompressed } as const;
     return await readPastMirrors(remote, blob.digest, () => layerStore.ingest(chunks(), expected));
   } catch (error) {
     if (signal.aborted || !(error instanceof TsdError)) throw error;

@@ -80,7 +80,7 @@ async function pullOne(
   const top = await remote.getManifest(tagOrDigest, signal);
   report.begin(tagOrDigest, reference.path);
   const { documents, manifest } = await resolveManifest(remote, top, { what, platform, signal });
-  const verified = new Set<string>();
+  const blobs = manifest.layers.map(({ digest }) => digest);
   let diffIds: readonly string[] = [];
   try {
     return await store.layers.hold((pin) =>
@@ -96,8 +96,8 @@ async function pullOne(
           );
         }
         requireOneContentEach(what, manifest.layers, diffIds);
-        await pin([...diffIds, ...manifest.layers.map(({ digest }) => digest)]);
-        const wanted = { manifest, diffIds, verified };
+        await pin([...diffIds, ...blobs]);
+        const wanted = { manifest, diffIds };
         const layers = await bringLayers(store, fetch, remote, wanted, report, signal);
         signal.throwIfAborted();
         report.digest(top.digest);
@@ -108,7 +108,7 @@ async function pullOne(
           {
             configBytes,
             layers,
-            layerDigests: verifiedForms(deps, wanted),
+            layerDigests: compressedForms(deps, wanted),
             source: { repository: repositoryName(reference), manifests: documents, digest: top.digest },
             tags: reference.digest === undefined ? [reference] : [],
           },
@@ -123,7 +123,7 @@ async function pullOne(
       }),
     );
   } finally {
-    await store.layers.discard(diffIds, verified);
+    await store.layers.discard(diffIds, blobs);
   }
 }
 
@@ -155,43 +155,42 @@ async function readConfig(
 interface WantedLayers {
   readonly manifest: ImageManifest;
   readonly diffIds: readonly string[];
-  /** Takes the digests that are known to be those of the content, or will be when the layer has come. */
-  readonly verified: Set<string>;
 }
 
-/** The image's layers, lowest first: those that are here already, and the others fetched. */
+/** The image's layers, lowest first: those that are here already in the form that is pulled, and the others fetched. */
 async function bringLayers(
   store: ImageStore,
   fetch: FetchLayer,
   remote: RemoteRepository,
-  { manifest, diffIds, verified }: WantedLayers,
+  { manifest, diffIds }: WantedLayers,
   report: PullReport,
   signal: AbortSignal,
 ): Promise<LayerRecord[]> {
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
-  const wanted = manifest.layers.map((blob, index) => ({ blob, diffId: diffIds[index] ?? '' }));
-  const stored = new Map(wanted.map(({ blob, diffId }) => [blob.digest, storedLayer(store, blob.digest, diffId)]));
+  const wanted = manifest.layers.map((blob, index) => {
+    const diffId = diffIds[index] ?? '';
+    const layer = storedLayer(store, blob.digest, diffId);
+    return { blob, diffId, layer, isFetched: layer === null || !isKnownForm(store, blob.digest, diffId) };
+  });
   // Docker says nothing about the layers of an image that is here.
-  const isSilent = store.get(manifest.config.digest) !== null && ![...stored.values()].includes(null);
+  const isSilent = store.get(manifest.config.digest) !== null && !wanted.some(({ isFetched }) => isFetched);
   const fetched = new Map<string, Promise<LayerRecord>>();
-  for (const { blob, diffId } of wanted) {
-    const layer = stored.get(blob.digest) ?? null;
+  for (const { blob, diffId, layer, isFetched } of wanted) {
     if (fetched.has(blob.digest)) continue;
-    if (layer !== null) {
-      const isKnown = store.compressedForms(diffId).some(({ digest }) => digest === blob.digest);
-      if (isKnown || blob.digest === diffId) verified.add(blob.digest);
+    if (layer !== null && !isFetched) {
       if (!isSilent) report.layer(blob).exists();
       fetched.set(blob.digest, Promise.resolve(layer));
       continue;
     }
-    verified.add(blob.digest);
     const layerReport = report.layer(blob);
     layerReport.begin();
-    const arrival = fetch({ remote, blob, diffId }, layerReport.phase, either).then((arrived) => {
-      layerReport.complete();
-      return layerRecord(arrived);
-    });
+    const arrival = fetch({ remote, blob, diffId, isHere: layer !== null }, layerReport.phase, either).then(
+      (arrived) => {
+        layerReport.complete();
+        return layerRecord(arrived);
+      },
+    );
     arrival.catch((error: unknown) => failed.abort(error));
     fetched.set(blob.digest, arrival);
   }
@@ -208,14 +207,26 @@ function storedLayer(store: ImageStore, digest: string, diffId: string): LayerRe
   return layer?.diffId === diffId ? layer : null;
 }
 
-/** The compressed forms that are known to be what the configuration says. No manifest is believed in that. */
-function verifiedForms(
+/**
+ * Whether the compressed form of a layer that is here need not be fetched: it is kept, or a registry has it and it was given
+ * up. The layer may also have come by load, import or commit.
+ */
+function isKnownForm(store: ImageStore, digest: string, diffId: string): boolean {
+  if (digest === diffId) return true;
+  const form = store.compressedForms(diffId).find((known) => known.digest === digest);
+  return form !== undefined && (form.kept || form.repositories.length > 0);
+}
+
+/** The layers as the manifest names them. Each has been verified to be what the configuration says, now or when it came. */
+function compressedForms(
   { blobStore }: Pick<PullImageDeps, 'blobStore'>,
-  { manifest, diffIds, verified }: WantedLayers,
+  { manifest, diffIds }: WantedLayers,
 ): CompressedForm[] {
-  return manifest.layers.flatMap(({ digest, mediaType, sizeBytes }, index) =>
-    verified.has(digest)
-      ? [{ digest, diffId: diffIds[index] ?? '', mediaType, sizeBytes, kept: blobStore.has(digest) }]
-      : [],
-  );
+  return manifest.layers.map(({ digest, mediaType, sizeBytes }, index) => ({
+    digest,
+    diffId: diffIds[index] ?? '',
+    mediaType,
+    sizeBytes,
+    kept: blobStore.has(digest),
+  }));
 }

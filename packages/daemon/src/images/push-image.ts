@@ -33,6 +33,8 @@ export interface PushListener {
   /** All layers of one image, the topmost first, before anything is sent. */
   onLayers(diffIds: readonly string[]): void;
   layer(diffId: string): LayerReport;
+  /** No manifest that is known of the image can be sent as it is, since a layer cannot be had as that names it. */
+  onNewManifest(formerDigest: string): void;
   /** One tag is done. */
   onTag(pushed: PushedTag): void;
 }
@@ -122,23 +124,50 @@ async function pushLayers(
 ): Promise<PushManifest> {
   const topFirst = [...new Set(image.diffIds)].reverse();
   listener.onLayers(topFirst);
-  for (const manifest of knownManifests(image, deps.store.manifests(image.id))) {
+  const report = reportsOnce(listener);
+  const known = knownManifests(image, deps.store.manifests(image.id));
+  for (const manifest of known) {
     if (!manifest.layers.every((form) => isWithinReach(deps, push, form))) continue;
     // The same layer may come twice, even in two forms.
     const forms = [...new Map(manifest.layers.map((form) => [form.digest, form])).values()].reverse();
     const arrived = await inParallel(forms, push, (form, within) =>
-      pushForm(deps, within, form, listener.layer(form.diffId), { fetch: true }),
+      pushForm(deps, within, form, report(form.diffId), { fetch: true }),
     );
     if (arrived.every((isThere) => isThere)) return manifest;
   }
-  const forms = await inParallel(topFirst, push, (diffId, within) =>
-    pushAnyForm(deps, within, diffId, listener.layer(diffId)),
-  );
+  const forms = await inParallel(topFirst, push, (diffId, within) => pushAnyForm(deps, within, diffId, report(diffId)));
   const formOf = new Map(forms.map((form) => [form.diffId, form]));
-  return newManifest(
+  const made = newManifest(
     image,
     image.diffIds.map((diffId) => formOf.get(diffId) as LayerForm),
   );
+  const [latest] = known;
+  if (latest !== undefined && !known.some(({ digest }) => digest === made.digest))
+    listener.onNewManifest(latest.digest);
+  return made;
+}
+
+/** A layer that a try for one manifest has brought there is found there by the next: once told, that is no news. */
+function reportsOnce(listener: PushListener): (diffId: string) => LayerReport {
+  const arrived = new Set<string>();
+  return (diffId) => {
+    const report = listener.layer(diffId);
+    return {
+      ...report,
+      exists() {
+        if (!arrived.has(diffId)) report.exists();
+        arrived.add(diffId);
+      },
+      mounted(fromPath) {
+        report.mounted(fromPath);
+        arrived.add(diffId);
+      },
+      pushed() {
+        report.pushed();
+        arrived.add(diffId);
+      },
+    };
+  };
 }
 
 async function pushConfig({ repository, present, signal }: LayerPush, { id, configBytes }: Image): Promise<void> {

@@ -129,7 +129,7 @@ async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, 
       const expected = {
         expectedDigest: digest,
         expectedDiffId: diffId,
-        keepCompressed: true,
+        keepCompressed: 'only',
         beforePublish: push.pin,
       };
       await readPastMirrors(source, digest, () => deps.layerStore.ingest(open(), expected));

@@ -28,6 +28,12 @@ export function pushMessages(emit: (message: ProgressMessage) => void): PushList
         pushed: () => step(diffId, 'Pushed'),
       };
     },
+    onNewManifest: (formerDigest) =>
+      emit({
+        status:
+          `The manifest ${formerDigest} cannot be reproduced: a compressed layer is not kept, and no registry gives it. ` +
+          'Pushing a new manifest with another digest',
+      }),
     onTag({ tag, digest, sizeBytes }) {
       emit({ status: `${tag}: digest: ${digest} size: ${sizeBytes}` });
       emit({ progressDetail: {}, aux: { Tag: tag, Digest: digest, Size: sizeBytes } });

@@ -40,12 +40,14 @@ export interface IngestRequest {
   readonly expectedDiffId: string | undefined;
   readonly expectedDigest: string | undefined;
   readonly keepCompressed: boolean;
+  /** Whether the layer's own files are written; where they are there already everything is checked all the same. */
+  readonly keepLayer: boolean;
   readonly imageMode: LayerImageMode;
   readonly limits: LayerLimits;
 }
 
 /**
- * Writes layer.tar and layer.erofs, durably but for the directory's own entry, and checks the digests. A piece of `source`
+ * Writes layer.tar and layer.erofs, where they are wanted, durably but for the directory's own entry, and checks the digests. A piece of `source`
  * is no longer used once the next one is asked for.
  * @throws TsdError bad_parameter: damaged, hostile or not what was expected; insufficient_storage: the disk is full.
  */
@@ -54,8 +56,8 @@ export async function ingestLayer(
   request: IngestRequest,
   heapShare?: HeapShare,
 ): Promise<StoredLayer> {
-  const { directory, limits } = request;
-  const tar = await StreamedFile.create(join(directory, TAR_FILE));
+  const { directory, limits, keepLayer } = request;
+  const tar = keepLayer ? await StreamedFile.create(join(directory, TAR_FILE)) : null;
   const input = new LayerInput(source, request);
   try {
     const tree = new LayerTree(limits.tree);
@@ -65,9 +67,11 @@ export async function ingestLayer(
       tree.add(entry);
     }, limits.tar);
     const diffHash = createHash('sha256');
+    let tarSizeBytes = 0;
     for await (const piece of input.uncompressed()) {
-      const written = tar.append(piece);
+      const written = tar?.append(piece);
       try {
+        tarSizeBytes += piece.length;
         diffHash.update(piece);
         parser.write(piece);
         heapShare?.check(tree.nodeCount);
@@ -77,19 +81,20 @@ export async function ingestLayer(
     }
     parser.end();
     const diffId = `sha256:${diffHash.digest('hex')}`;
-    const tarSizeBytes = tar.sizeBytes;
     const compressed = input.finish() ?? { digest: diffId, sizeBytes: tarSizeBytes };
     verifyDigest('digest', compressed.digest, request.expectedDigest);
     verifyDigest('diff id', diffId, request.expectedDiffId);
     // The files go to the disk while the image is made.
-    const synced = Promise.all([tar.sync(), input.sync()]);
-    writeLayerImage(tree, {
-      tarPath: join(directory, TAR_FILE),
-      tarSizeBytes,
-      diffId,
-      mode: request.imageMode,
-      imagePath: join(directory, EROFS_FILE),
-    });
+    const synced = Promise.all([tar?.sync(), input.sync()]);
+    if (keepLayer) {
+      writeLayerImage(tree, {
+        tarPath: join(directory, TAR_FILE),
+        tarSizeBytes,
+        diffId,
+        mode: request.imageMode,
+        imagePath: join(directory, EROFS_FILE),
+      });
+    }
     await synced;
     return {
       diffId,
@@ -103,7 +108,7 @@ export async function ingestLayer(
   } catch (error) {
     throw storageError(error);
   } finally {
-    await Promise.all([tar.close(), input.close()]);
+    await Promise.all([tar?.close(), input.close()]);
   }
 }
 

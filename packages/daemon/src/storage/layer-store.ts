@@ -54,8 +54,11 @@ export interface IngestOptions {
   readonly expectedDigest?: string;
   /** `detect` (the default) goes by magic number. */
   readonly compression?: LayerCompression | 'detect';
-  /** The bytes as they came go to the blob store too, if there is one, unless they are the tar itself. */
-  readonly keepCompressed?: boolean;
+  /**
+   * The bytes as they came go to the blob store too, if there is one, unless they are the tar itself; with `only` nothing
+   * else is kept of them, for a layer that is there already.
+   */
+  readonly keepCompressed?: boolean | 'only';
   /** Waited for before the layer, or its bytes as they came, are in their stores: takes the digests of what will be. */
   readonly beforePublish?: (digests: readonly string[]) => Promise<void>;
 }
@@ -158,14 +161,16 @@ export function createLayerStore({
           compression: options.compression ?? 'detect',
           expectedDiffId: options.expectedDiffId,
           expectedDigest: options.expectedDigest,
-          keepCompressed: blobStore !== undefined && (options.keepCompressed ?? false),
+          keepCompressed: blobStore !== undefined && (options.keepCompressed ?? false) !== false,
+          keepLayer: options.keepCompressed !== 'only',
           imageMode,
           limits,
         };
         const layer = await ingestSource(source, request, threads.ingest);
         await options.beforePublish?.([layer.diffId, ...(layer.keptCompressed ? [layer.compressedDigest] : [])]);
         if (layer.keptCompressed) await blobStore?.adopt(join(unfinished, COMPRESSED_FILE), layer.compressedDigest);
-        await publish(unfinished, layer.diffId);
+        if (request.keepLayer) await publish(unfinished, layer.diffId);
+        else await rm(unfinished, { recursive: true, force: true });
         return layer;
       } catch (error) {
         await rm(unfinished, { recursive: true, force: true });
