@@ -3,6 +3,7 @@
  * try succeeds.
  */
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
@@ -229,8 +230,8 @@ function stall(): Promise<ServerResponse> {
   });
 }
 
-function startPull(): ReturnType<typeof spawn> {
-  return spawn(TSDCTL, ['-H', `unix://${daemon.socketPath}`, 'pull', NAME], { stdio: 'ignore' });
+function startPull(name = NAME): ReturnType<typeof spawn> {
+  return spawn(TSDCTL, ['-H', `unix://${daemon.socketPath}`, 'pull', name], { stdio: 'ignore' });
 }
 
 t.test('a stall, and the client gives up: the pull stops and leaves nothing', async (t) => {
@@ -244,6 +245,44 @@ t.test('a stall, and the client gives up: the pull stops and leaves nothing', as
   await eventually(() => contentFiles().length === 0, { what: 'nothing is left of it' });
   registry.misbehave(undefined);
   await succeeds(t);
+});
+
+t.test('layers that stall: other pulls, commits and loads go on, and removals give the disk back', async (t) => {
+  const layers = ['a', 'b', 'c'].map((name) =>
+    layerTar([{ path: name, text: randomBytes(6_000_000).toString('base64') }]),
+  );
+  const stalling = registry.publish('stalling', layers);
+  const stalls = stalling.layers.map(({ digest }) => [digest, stallsAfter(registry, digest, 4_000_000)] as const);
+  registry.misbehave((request, response, honest) => {
+    const [, stall] = stalls.find(([digest]) => request.url?.includes(digest)) ?? [];
+    return stall === undefined ? honest() : stall(request, response, honest);
+  });
+  const client = startPull(`${registry.host}/stalling:latest`);
+  const begun = (): number =>
+    contentFiles().filter((file) => existsSync(join(daemon.dataRoot, file, 'layer.compressed'))).length;
+  await eventually(() => begun() === layers.length, { what: 'all layers are begun' });
+
+  await tsdctl.output('pull', NAME);
+  const write = 'dd if=/dev/urandom of=/own bs=1M count=4 2>/dev/null && echo written && exec sleep 1000';
+  const id = await tsdctl.output('run', '-d', '--network', 'none', NAME, 'sh', '-c', write);
+  await eventually(async () => (await tsdctl.output('logs', id)) === 'written', { what: 'the container has written' });
+  await tsdctl.output('commit', id, 'committed:1');
+  t.equal((await daemon.inspect(id)).State.Status, 'running');
+  await daemon.load();
+  t.equal(begun(), layers.length, 'the layers still stall');
+
+  await tsdctl.output('rm', '-f', id);
+  await tsdctl.output('rmi', NAME, 'committed:1', 'busybox');
+  t.same(
+    contentFiles().filter((file) => !file.startsWith('tmp/')),
+    [],
+    'what others had has gone meanwhile',
+  );
+  client.kill('SIGINT');
+  await once(client, 'exit');
+  registry.misbehave(undefined);
+  await eventually(() => contentFiles().length === 0, { what: 'nothing is left' });
+  await nothingIsLeft(t);
 });
 
 t.test('a stall, and the daemon is killed: the next one removes what is left', async (t) => {
