@@ -294,6 +294,8 @@ t.test('ports that a connection reserves are known to its interface, and go with
   const PortBindings = { '80/tcp': [{ HostPort: '8080' }] };
   const id = await run('web', { NetworkMode: 'inner', PortBindings });
   t.same(deps.networks.store.portsOf(id), [], 'an internal network publishes nothing');
+  const { Networks } = (await inspect(deps, 'web')).NetworkSettings;
+  t.match(Networks['inner'], { IPAddress: '10.4.0.2', IPPrefixLen: 24, Gateway: '' }, 'and has no way out to show');
   world.network.failNextRules = new Error('no rules');
   await t.rejects(connectContainer(deps, 'web', front, {}), { message: 'no rules' });
   t.same(deps.networks.store.portsOf(id), [], 'a connection that failed');

@@ -95,7 +95,7 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
         host.held.set(id, ports);
         return ports
           .filter(({ hostPort }) => host.taken.has(hostPort))
-          .map((port) => ({ port, reason: 'address already in use' }));
+          .map((port) => ({ port, reason: 'address already in use', isTaken: true }));
       },
       release: (id) => void host.held.delete(id),
       close: () => undefined,

@@ -140,7 +140,9 @@ test('reclaiming tells what another process took meanwhile', async (t) => {
   await once(taken, 'listening');
   const { port: hostPort } = taken.address();
   const lost = { containerPort: 53, protocol: 'udp', hostIp: '127.0.0.1', hostPort } as const;
-  t.match(ports.reclaim('a', [lost]), [{ port: lost, reason: /address already in use/ }]);
+  t.match(ports.reclaim('a', [lost]), [{ port: lost, reason: /address already in use/, isTaken: true }]);
+  const moved = { ...lost, hostIp: '192.0.2.1' };
+  t.match(ports.reclaim('b', [moved]), [{ port: moved, reason: /cannot assign requested address/, isTaken: false }]);
   t.throws(() => ports.reserve('b', 'b', [anyPort({ protocol: 'udp', hostPorts: certainly(hostPort) })]), {
     message: /already allocated/,
   });

@@ -111,7 +111,8 @@ function endpointSettings(
     const subnet = network === undefined || own === null ? undefined : subnetOf(network, family);
     return {
       own: own ?? '',
-      gateway: subnet?.gateway ?? '',
+      // An internal network has no way out, so none is shown (moby, Join of its bridge driver).
+      gateway: network?.internal ? '' : (subnet?.gateway ?? ''),
       bits: subnet === undefined ? 0 : prefixLength(subnet.subnet),
     };
   };

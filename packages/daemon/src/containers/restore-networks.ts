@@ -19,8 +19,9 @@ export async function restoreNetworks(deps: NetworkingDeps): Promise<void> {
   const allPorts = networks.store.allPorts();
   for (const { record, endpoints } of attachedContainers(deps)) {
     const ports = allPorts.get(record.id) ?? [];
-    for (const { port, reason } of networks.ports.reclaim(record.id, ports)) {
-      deps.log.warn({ containerId: record.id, port, reason }, 'another process has taken a published port');
+    for (const { port, reason, isTaken } of networks.ports.reclaim(record.id, ports)) {
+      const what = isTaken ? 'another process has taken a published port' : 'a published port cannot be reserved again';
+      deps.log.warn({ containerId: record.id, port, reason }, what);
     }
     for (const endpoint of bridged(endpoints)) networks.directory.put(namedEndpoint(record, endpoint));
     const own = containerRules(record, endpoints, ports);

@@ -5,7 +5,7 @@ import { bindPort } from '../os/bind-port.ts';
 import { SystemCallError } from '../os/libc.ts';
 import { ipBytes } from '../runtime/netlink/address-bytes.ts';
 import type { PublishedPortRecord } from './network.ts';
-import type { PortReservations, RequestedPort } from './port-reservations.ts';
+import type { LostPort, PortReservations, RequestedPort } from './port-reservations.ts';
 
 /** How often the kernel is asked for a port that is free in both families. */
 const FREE_PORT_TRIES = 32;
@@ -84,13 +84,13 @@ export function createPortReservations(): PortReservations {
       return taken.map(({ port }) => port);
     },
     reclaim(containerId, ports) {
-      const lost: { port: PublishedPortRecord; reason: string }[] = [];
+      const lost: LostPort[] = [];
       for (const port of ports) {
         try {
           add(containerId, [take(port)]);
         } catch (error) {
           if (!(error instanceof PortRefusal)) throw error;
-          lost.push({ port, reason: error.message });
+          lost.push({ port, reason: error.message, isTaken: error.isTaken });
           add(containerId, [keep(port, null)]);
         }
       }

@@ -11,6 +11,13 @@ export interface RequestedPort {
   readonly hostPorts: { readonly first: number; readonly last: number } | null;
 }
 
+export interface LostPort {
+  readonly port: PublishedPortRecord;
+  readonly reason: string;
+  /** Another process has it. */
+  readonly isTaken: boolean;
+}
+
 export interface PortReservations {
   /**
    * Reserves a host port for every request, or none at all. Adds to what the container has already.
@@ -24,9 +31,10 @@ export interface PortReservations {
   /**
    * Takes the ports of a container that ran while the daemon was away.
    *
-   * @returns those that another process has taken meanwhile, with the reason; they go on being translated
+   * @returns those that cannot be had, with the reason: another process has taken them, or the host has lost their address.
+   *   They go on being translated
    */
-  reclaim(containerId: string, ports: readonly PublishedPortRecord[]): { port: PublishedPortRecord; reason: string }[];
+  reclaim(containerId: string, ports: readonly PublishedPortRecord[]): LostPort[];
   /** Gives all ports of the container back. Does nothing where there are none. */
   release(containerId: string): void;
   /** Closes all sockets. */
