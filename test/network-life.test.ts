@@ -91,7 +91,8 @@ t.test('an egress policy holds for those who share the network, until nothing go
   await start('eb', '--network', 'container:ea');
   const ask = () => within('eb', '/bin/net-probe', 'ask', 'tcp', outside.ipv4, '80');
   t.not((await ask()).code, 0, 'not on the list');
-  await tsdctl.output('run', '--rm', PROBE_IMAGE, 'net-probe', 'ask', 'tcp', outside.ipv4, '80');
+  const other = ['run', '--rm', PROBE_IMAGE, 'net-probe', 'ask', 'tcp', outside.ipv4, '80'];
+  await eventually(async () => (await tsdctl(...other)).code === 0, { what: 'others reach it' });
   const asked: CommandResult[] = [];
   await tsdctl.output('kill', 'ea');
   for (const deadline = Date.now() + 500; Date.now() < deadline; ) asked.push(await ask());
@@ -180,6 +181,16 @@ t.test('a bridge that somebody deletes comes again, and its containers are on it
   t.ok(await works(), 'and a daemon that starts does all of it before it answers');
   await tsdctl.output('rm', '-f', 'web', 'asker', 'third');
   await tsdctl.output('network', 'rm', 'bridged');
+});
+
+t.test('subnets are chosen beside routes of other tables', async (t) => {
+  onHost('ip', 'route', 'add', '172.17.0.0/16', 'dev', 'lo', 'table', '52');
+  onHost('ip', 'route', 'add', '172.18.0.0/16', 'dev', 'lo', 'table', '52');
+  await tsdctl.output('network', 'create', 'beside');
+  const subnet = await tsdctl.output('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Subnet}}', 'beside');
+  t.equal(subnet, '172.19.0.0/16', 'the first that nothing leads to');
+  await tsdctl.output('network', 'rm', 'beside');
+  onHost('ip', 'route', 'flush', 'table', '52');
 });
 
 t.test('another name of the default bridge after a kill -9', async (t) => {

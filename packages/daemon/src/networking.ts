@@ -16,7 +16,7 @@ import { createPortReservations } from './networks/create-port-reservations.ts';
 import { createFirewall } from './networks/firewall/create-firewall.ts';
 import type { Firewall } from './networks/firewall.ts';
 import { createForwardingGuard } from './networks/forwarding-guard.ts';
-import { readHostRoutes } from './networks/host-routes.ts';
+import { hostRoutes } from './networks/host-routes.ts';
 import { createNameServer } from './networks/name-server/create-name-server.ts';
 import { createNameDirectory } from './networks/name-server/name-directory.ts';
 import type { NetworkRecord } from './networks/network.ts';
@@ -28,6 +28,7 @@ import { reconcileNetworks } from './networks/reconcile-networks.ts';
 import { type BridgeWatch, watchBridges } from './networks/watch-bridges.ts';
 import { type RefusalWatch, watchRefusals } from './networks/watch-refusals.ts';
 import { openNetlink } from './os/netlink.ts';
+import { encodeListRoutes } from './runtime/netlink/routes.ts';
 import type { Database } from './storage/database.ts';
 
 export interface Networking {
@@ -95,7 +96,7 @@ export function createNetworking({ config, log, db, containerName, events, reatt
     forwarding,
     names,
     addressPools: addressPools(config),
-    hostRoutes: () => readHostRoutes(),
+    hostRoutes: () => hostRoutes(netlink.request(encodeListRoutes())),
     containerName,
     events,
     log,

@@ -1,7 +1,7 @@
 /** Addresses, prefixes, pools and the host's routes. */
 import t from 'tap';
 import { chooseSubnet, defaultAddressPools, parseAddressPool } from '../src/networks/address-pools.ts';
-import { parseIpv6Routes, parseRoutes, readHostRoutes } from '../src/networks/host-routes.ts';
+import { hostRoutes } from '../src/networks/host-routes.ts';
 import {
   canonicalAddress,
   containsPrefix,
@@ -12,6 +12,7 @@ import {
   parseCidr,
   prefixFrom,
 } from '../src/networks/ip-address.ts';
+import { encodeNewRoute } from '../src/runtime/netlink/routes.ts';
 
 t.test('addresses have one canonical text (RFC 5952)', (t) => {
   const cases: readonly (readonly [string, string | null])[] = [
@@ -106,26 +107,36 @@ t.test('--default-address-pool', (t) => {
   t.end();
 });
 
-t.test("the host's routes, as the kernel prints them", (t) => {
-  const ipv4 = [
-    'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT   ',
-    'eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0   ',
-    'eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0   ',
-    'docker0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0   ',
-    '',
-  ].join('\n');
-  t.strictSame(parseRoutes(ipv4).map(formatPrefix), ['192.0.2.0/24', '172.17.0.0/16']);
-  const ipv6 = [
-    'fd000000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0',
-    'fe800000000000000000000000000000 40 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000002 00000000 00000001     eth0',
-    '00000000000000000000000000000000 00 00000000000000000000000000000000 00 fd000000000000000000000000000001 00000400 00000003 00000000 00000003     eth0',
-    'ff000000000000000000000000000000 08 00000000000000000000000000000000 00 00000000000000000000000000000000 00000100 00000003 00000000 00000001     eth0',
-  ].join('\n');
-  t.strictSame(parseIpv6Routes(ipv6).map(formatPrefix), ['fd00::/64']);
-  t.strictSame(
-    readHostRoutes(() => ''),
-    [],
-  );
-  t.doesNotThrow(() => readHostRoutes());
+t.test("the host's routes, of all tables", (t) => {
+  const route = (destination: string, { table = 254, type = 1 } = {}) => {
+    const message = encodeNewRoute({ destination, gateway: null, index: 2 });
+    const body = message.subarray(16);
+    body.writeUInt8(table, 4);
+    body.writeUInt8(type, 7);
+    return { type: 24, body };
+  };
+  const listed = [
+    route('0.0.0.0/0'),
+    route('0.0.0.0/1'),
+    route('128.0.0.0/1'),
+    route('192.0.2.0/24'),
+    route('100.64.0.0/10', { table: 52 }),
+    route('10.9.0.0/16', { table: 100, type: 7 }),
+    route('192.0.2.1/32', { table: 255, type: 2 }),
+    route('192.0.2.255/32', { table: 255, type: 3 }),
+    route('::/0'),
+    route('fd00::/64'),
+    route('fd07::/48', { table: 52 }),
+    route('fe80::/64'),
+    route('fd00::1/128', { table: 255, type: 2 }),
+    route('ff00::/8', { table: 255, type: 5 }),
+  ];
+  t.strictSame(hostRoutes(listed).map(formatPrefix), [
+    '192.0.2.0/24',
+    '100.64.0.0/10',
+    '10.9.0.0/16',
+    'fd00::/64',
+    'fd07::/48',
+  ]);
   t.end();
 });

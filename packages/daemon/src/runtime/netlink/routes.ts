@@ -19,6 +19,9 @@ const RT_TABLE_MAIN = 254;
 const RTPROT_BOOT = 3;
 const RT_SCOPE_LINK = 253;
 const RTN_UNICAST = 1;
+/** The host itself, and whom it reaches at once: kept by the kernel beside the routes proper. */
+const RTN_LOCAL = 2;
+const RTN_MULTICAST = 5;
 const ROUTE_HEADER_BYTES = 12;
 /** `default` for the one or the other family. */
 const ALL: readonly string[] = ['0.0.0.0/0', '::/0'];
@@ -46,7 +49,7 @@ export function encodeDeleteRoute(route: Route): Buffer {
   return encodeRoute(RTM_DELROUTE, 0, route);
 }
 
-/** All routes of the namespace, of both families. */
+/** All routes of the namespace, of both families and of all tables. */
 export function encodeListRoutes(): Buffer {
   return netlinkMessage(RTM_GETROUTE, NLM_F_DUMP, Buffer.alloc(ROUTE_HEADER_BYTES));
 }
@@ -64,6 +67,16 @@ export function decodeRoute(body: Buffer): Route | null {
     gateway: gateway === undefined ? null : ipText(gateway),
     index,
   };
+}
+
+/** Where a listed route leads to (or what it refuses), in CIDR; null for one to the host itself, for broadcast and multicast. */
+export function decodeDestination(body: Buffer): string | null {
+  const family = body.readUInt8(0);
+  const type = body.readUInt8(7);
+  if ((family !== AF_INET && family !== AF_INET6) || (type >= RTN_LOCAL && type <= RTN_MULTICAST)) return null;
+  const destination =
+    readAttributes(body, ROUTE_HEADER_BYTES).get(RTA_DST) ?? Buffer.alloc(family === AF_INET ? 4 : 16);
+  return `${ipText(destination)}/${body.readUInt8(1)}`;
 }
 
 /** struct rtmsg: family, destination and source lengths, tos, table, protocol, scope, type, flags. */
