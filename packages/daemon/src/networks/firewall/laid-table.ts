@@ -16,7 +16,10 @@ export interface LaidTable {
   run(commands: string): Promise<void>;
   /** Lays the table down anew with these parts, null for those that it should have now, and the commands after them. */
   lay(parts: ReadonlyMap<string, TablePart> | null, commands: () => string): Promise<void>;
-  /** Whether the kernel has the table as it was laid down, dynamic sets aside. True while it changes all the time. */
+  /**
+   * Whether the kernel has the table as it was laid down: each chain the very rules, each set that only the daemon fills as many
+   * elements. True while it changes all the time.
+   */
   isIntact(): Promise<boolean>;
   /** Resolves when nothing is under way. */
   settled(): Promise<void>;
@@ -25,12 +28,16 @@ export interface LaidTable {
 interface Job {
   /** Returns the commands and makes their changes in the draft. */
   readonly prepare: (draft: Map<string, TablePart>) => string;
+  /** All chains are new afterwards. */
+  readonly laysAll: boolean;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
 export function createLaidTable(nft: Nftables, table: string, frame: TableFrame): LaidTable {
   let parts = new Map<string, TablePart>();
+  /** The rules by chain as the kernel listed them when they were laid down. */
+  let laidRules: ReadonlyMap<string, readonly string[]> = new Map();
   let waiting: Job[] = [];
   let working: Promise<void> | null = null;
 
@@ -38,7 +45,14 @@ export function createLaidTable(nft: Nftables, table: string, frame: TableFrame)
     const draft = new Map(parts);
     const commands = jobs.map((job) => job.prepare(draft)).filter((text) => text !== '');
     if (commands.length > 0) await nft.run(commands.join('\n'));
+    const changed = changedChains(parts, draft);
     parts = draft;
+    if (jobs.some(({ laysAll }) => laysAll))
+      laidRules = listedRules(await nft.read(`list table inet ${table}`).catch(nothing));
+    else if (changed.length > 0) {
+      const chains = changed.map((name) => nft.read(`list chain inet ${table} ${name}`).catch(nothing));
+      laidRules = new Map([...laidRules, ...listedRules((await Promise.all(chains)).flat())]);
+    }
   };
   /** What waits goes in one transaction; where that fails, each goes alone, and only the one at fault fails. */
   const work = async (): Promise<void> => {
@@ -55,9 +69,9 @@ export function createLaidTable(nft: Nftables, table: string, frame: TableFrame)
     }
     working = null;
   };
-  const enqueue = (prepare: Job['prepare']): Promise<void> => {
+  const enqueue = (prepare: Job['prepare'], laysAll = false): Promise<void> => {
     return new Promise((resolve, reject) => {
-      waiting.push({ prepare, resolve, reject });
+      waiting.push({ prepare, laysAll, resolve, reject });
       working ??= work();
     });
   };
@@ -81,14 +95,18 @@ export function createLaidTable(nft: Nftables, table: string, frame: TableFrame)
           for (const [key, part] of laid) draft.set(key, part);
         }
         return [layFrame(table, frame), addParts(table, [...draft.values()]), commands()].join('\n');
-      }),
+      }, true),
     async isIntact() {
       for (let tries = 0; tries < LISTING_TRIES; tries += 1) {
         await working;
         const expected = parts;
-        const listed = await nft.read(`list table inet ${table}`).catch(noTable);
-        if (working === null && parts === expected)
-          return isDeepStrictEqual(countListed(listed), countExpected(frame, [...parts.values()]));
+        const listed = await nft.read(`list table inet ${table}`).catch(nothing);
+        if (working !== null || parts !== expected) continue;
+        const rules = listedRules(listed);
+        return (
+          isDeepStrictEqual(countListed(listed), countExpected(frame, [...parts.values()])) &&
+          [...rules].every(([chain, texts]) => isDeepStrictEqual(texts, laidRules.get(chain)))
+        );
       }
       return true;
     },
@@ -98,9 +116,28 @@ export function createLaidTable(nft: Nftables, table: string, frame: TableFrame)
   };
 }
 
-function noTable(error: unknown): [] {
+function nothing(error: unknown): [] {
   if (error instanceof NftablesError) return [];
   throw error;
+}
+
+/** Chains of parts that were made anew. */
+function changedChains(before: ReadonlyMap<string, TablePart>, after: ReadonlyMap<string, TablePart>): string[] {
+  return [...after].flatMap(([key, { chains }]) =>
+    [...chains].flatMap(([name, rules]) => (isDeepStrictEqual(rules, before.get(key)?.chains.get(name)) ? [] : [name])),
+  );
+}
+
+/** What each chain's rules do, without what they have counted. (A rule that is replaced keeps its number.) */
+function listedRules(objects: readonly Readonly<Record<string, unknown>>[]): Map<string, string[]> {
+  const rules = new Map<string, string[]>();
+  for (const object of objects) {
+    const rule = object['rule'] as { readonly chain: string; readonly expr: unknown } | undefined;
+    if (rule === undefined) continue;
+    const text = JSON.stringify(rule.expr, (key, value) => (key === 'counter' ? null : value));
+    rules.set(rule.chain, [...(rules.get(rule.chain) ?? []), text]);
+  }
+  return rules;
 }
 
 /** How many rules each chain has, and how many elements each set that only the daemon fills. */
