@@ -69,7 +69,7 @@ export function parsePs(output: string, pids: ReadonlySet<number>): ContainerTop
 }
 
 /** Columns of ps(1) that tell owners, with the position of the number in the line of /proc/PID/status (proc_pid_status(5)). */
-const OWNER_COLUMNS: ReadonlyMap<string, readonly [line: 'Uid' | 'Gid', position: number]> = new Map([
+const OWNER_COLUMNS = new Map<string, readonly [line: 'Uid' | 'Gid', position: number]>([
   ...['UID', 'USER', 'EUID', 'EUSER'].map((title) => [title, ['Uid', 1]] as const),
   ...['RUID', 'RUSER'].map((title) => [title, ['Uid', 0]] as const),
   ...['GID', 'GROUP', 'EGID', 'EGROUP'].map((title) => [title, ['Gid', 1]] as const),

@@ -131,7 +131,7 @@ async function fetchForm(deps: PushLayerDeps, push: LayerPush, form: LayerForm, 
         expectedDiffId: diffId,
         keepCompressed: 'only',
         beforePublish: push.pin,
-      };
+      } as const;
       await readPastMirrors(source, digest, () => deps.layerStore.ingest(open(), expected));
       keepForm(deps, form);
       return;
