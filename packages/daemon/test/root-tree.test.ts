@@ -27,7 +27,9 @@ import { TarParser } from '../src/storage/tar/tar-parser.ts';
 function treesOver(tap: Test, layers: readonly string[]): RootTrees {
   const descriptors = layers.map((path) => openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
   tap.teardown(() => descriptors.forEach(closeSync));
-  return createRootTrees({ layerMounts: { acquire: () => ({ descriptors, hasMountPoints: false, release: () => undefined }) } });
+  return createRootTrees({
+    layerMounts: { acquire: () => ({ descriptors, hasMountPoints: false, release: () => undefined }) },
+  });
 }
 
 async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
