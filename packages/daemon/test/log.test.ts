@@ -256,10 +256,11 @@ for (const maxFiles of [1, 3]) {
 
 /** Whether somebody here has the newest file open. */
 function isSeen(file: string): boolean {
-  const { ino } = statSync(file);
+  const { dev, ino } = statSync(file);
   return readdirSync('/proc/self/fd').some((fd) => {
     try {
-      return statSync(`/proc/self/fd/${fd}`).ino === ino;
+      const open = statSync(`/proc/self/fd/${fd}`);
+      return open.dev === dev && open.ino === ino;
     } catch {
       return false;
     }
