@@ -27,9 +27,7 @@ const onHost = (program: string, ...args: string[]): string => {
   return execFileSync(enter, rest, { encoding: 'utf8' });
 };
 const FORWARDING = ['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding'];
-/** The next test is on a host of which no daemon knew anything. */
 const setForwarding = (value: 0 | 1): void => {
-  onHost('nft', 'flush', 'ruleset');
   for (const name of FORWARDING) onHost('sysctl', '-qw', `${name}=${value}`);
 };
 const asks = async (asker: Outside, address: string, port = '80'): Promise<boolean> =>
@@ -80,16 +78,21 @@ await t.test('a host that did not forward', async (t) => {
   onHost('ip', 'address', 'add', `${left.hostIpv4}/30`, 'dev', 'other0');
   onHost('ip', 'link', 'set', 'other0', 'up');
   await eventually(() => asks(left, right.ipv4), { what: 'another’s bridge forwards' });
-  onHost('ip', 'link', 'delete', 'other0');
+  onHost('ip', 'link', 'set', port, 'nomaster');
+  onHost('ip', 'address', 'delete', `${left.hostIpv4}/30`, 'dev', 'other0');
   onHost('ip', 'address', 'add', `${left.hostIpv4}/30`, 'dev', port);
 
   await tsdctl.output('rm', '-f', 'web');
   await daemon.shutDown();
   t.strictSame(await through(), [false, false], 'without the daemon and its bridges');
-  const guard = onHost('nft', 'list', 'tables').trim();
-  t.match(guard, /^table inet tsd_\w+$/, 'the rules that do it stay');
+  t.match(onHost('nft', 'list', 'tables'), /^table inet tsd_\w+\n$/, 'a rule stays while others have bridges');
+  onHost('ip', 'link', 'delete', 'other0');
   await daemon.start();
   t.strictSame(await through(), [false, false]);
+  await daemon.shutDown();
+  t.equal(onHost('nft', 'list', 'tables'), '', 'otherwise all is as it was');
+  t.match(onHost('sysctl', ...FORWARDING), /ip_forward = 0[\s\S]*forwarding = 0/);
+  await daemon.start();
 });
 
 await t.test('where the host is to be a router', async (t) => {

@@ -15,7 +15,7 @@ import { createContainerInterfaces } from './networks/container-interfaces.ts';
 import { createPortReservations } from './networks/create-port-reservations.ts';
 import { createFirewall } from './networks/firewall/create-firewall.ts';
 import type { Firewall } from './networks/firewall.ts';
-import { createForwardingGuard } from './networks/forwarding-guard.ts';
+import { createForwardingGuard, type ForwardingGuard } from './networks/forwarding-guard.ts';
 import { hostRoutes } from './networks/host-routes.ts';
 import { createNameServer } from './networks/name-server/create-name-server.ts';
 import { createNameDirectory } from './networks/name-server/name-directory.ts';
@@ -28,6 +28,7 @@ import { reconcileNetworks } from './networks/reconcile-networks.ts';
 import { type BridgeWatch, watchBridges } from './networks/watch-bridges.ts';
 import { type RefusalWatch, watchRefusals } from './networks/watch-refusals.ts';
 import { openNetlink } from './os/netlink.ts';
+import { decodeLink, encodeListLinks } from './runtime/netlink/links.ts';
 import { encodeListRoutes } from './runtime/netlink/routes.ts';
 import type { Database } from './storage/database.ts';
 
@@ -62,6 +63,7 @@ export function createNetworking({ config, log, db, containerName, events, reatt
   const forwarding = createForwardingGuard(
     {
       sysctls,
+      hasBridges: () => netlink.request(encodeListLinks()).some(({ body }) => decodeLink(body).kind === 'bridge'),
       file: join(config.execRoot, 'forwarding'),
       bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
       isOff: config.ipForwardNoDrop,
@@ -131,26 +133,32 @@ export function createNetworking({ config, log, db, containerName, events, reatt
       const bridged = store.list().filter(({ bridgeName }) => bridgeName !== null);
       const inUse = bridged.some(({ id }) => store.endpointsOf(id).some(({ attachment }) => attachment !== null));
       if (inUse || firewall.problem() !== null) await firewall.close();
-      else await removeAll(bridges, firewall, bridged, log);
+      else await removeAll({ bridges, firewall, forwarding, log }, bridged);
       ports.close();
       netlink.close();
     },
   };
 }
 
+interface NetworkingOnHost {
+  readonly bridges: HostBridges;
+  readonly firewall: Firewall;
+  readonly forwarding: ForwardingGuard;
+  readonly log: Log;
+}
+
 async function removeAll(
-  bridges: HostBridges,
-  firewall: Firewall,
+  { bridges, firewall, forwarding, log }: NetworkingOnHost,
   networks: readonly Parameters<HostBridges['remove']>[0][],
-  log: Log,
 ): Promise<void> {
-  const removals = [
-    ...networks.map((network) => bridges.remove(network)),
-    firewall.close().then(() => firewall.cleanUp()),
-  ];
-  for (const removal of await Promise.allSettled(removals)) {
-    if (removal.status === 'rejected') log.error({ err: removal.reason }, 'the networks could not be taken down');
-  }
+  const settle = async (...removals: readonly Promise<void>[]): Promise<void> => {
+    for (const removal of await Promise.allSettled(removals)) {
+      if (removal.status === 'rejected') log.error({ err: removal.reason }, 'the networks could not be taken down');
+    }
+  };
+  await settle(...networks.map((network) => bridges.remove(network)));
+  await settle(forwarding.release());
+  await settle(firewall.close().then(() => firewall.cleanUp()));
 }
 
 interface GuardedFirewall extends Firewall {

@@ -18,13 +18,23 @@ const both = networkRecord({
 });
 const plain = networkRecord({ subnets: [{ family: 4, ...subnet }] });
 
-function setUp(name: string, settings: Record<string, string>, more: { bootId?: string; isOff?: boolean } = {}) {
+function setUp(
+  name: string,
+  settings: Record<string, string>,
+  more: { bootId?: string; isOff?: boolean; hasBridges?: () => boolean } = {},
+) {
+  const sysctls = {
+    read: (setting: string) => settings[setting] ?? null,
+    write: (setting: string, value: string) => {
+      settings[setting] = value;
+    },
+  };
   const guarded: (readonly number[])[] = [];
   const warnings: string[] = [];
   const guard = createForwardingGuard(
     {
-      ...{ sysctls: { read: (setting) => settings[setting] ?? null }, file: join(directory, name) },
-      ...{ bootId: 'now', isOff: false, ...more },
+      ...{ sysctls, file: join(directory, name) },
+      ...{ bootId: 'now', isOff: false, hasBridges: () => false, ...more },
       log: { info: () => undefined, warn: (_, text) => warnings.push(text), error: () => undefined },
     },
     async (families) => void guarded.push(families),
@@ -48,11 +58,21 @@ t.test('where forwarding is off, it is guarded from then on, by the next daemon 
   t.strictSame(setUp('off', off).guard.families(), [4, 6]);
   t.strictSame(setUp('off', off, { bootId: 'another' }).guard.families(), [], 'until the host boots');
   t.strictSame(setUp('off', off, { isOff: true }).guard.families(), []);
+
+  const next = setUp('off', off, { hasBridges: () => hasBridges });
+  let hasBridges = true;
+  await next.guard.release();
+  t.strictSame([next.guarded, off['ipv4/ip_forward']], [[], '1'], 'others may need it by now');
+  hasBridges = false;
+  await next.guard.release();
+  t.strictSame([next.guarded, off], [[[]], { 'ipv4/ip_forward': '0', 'ipv6/conf/all/forwarding': '0' }]);
+  t.strictSame(setUp('off', off).guard.families(), [], 'as it was');
 });
 
 t.test('a host that forwards already is left alone', async (t) => {
   const { guard, guarded, warnings } = setUp('on', { 'ipv4/ip_forward': '1' });
   await guard.prepare(both);
+  await guard.release();
   t.strictSame([guarded, warnings, guard.families()], [[], [], []]);
 });
 

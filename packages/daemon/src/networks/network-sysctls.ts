@@ -30,7 +30,8 @@ export function createNetworkSysctls(directory = '/proc/sys/net'): NetworkSysctl
   };
 }
 
-const FORWARDING = { 4: 'ipv4/ip_forward', 6: 'ipv6/conf/all/forwarding' } as const;
+/** Names of the settings. */
+export const FORWARDING = { 4: 'ipv4/ip_forward', 6: 'ipv6/conf/all/forwarding' } as const;
 
 /** The families in which the host forwards no packets yet, of those that a network needs. */
 export function forwardingToSwitchOn(
