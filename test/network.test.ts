@@ -177,6 +177,21 @@ t.test('a published port answers from everywhere, and sees who asks', async (t) 
   await removeAll(['web', 'second', 'third'], ['front']);
 });
 
+const hasSctp = !/Protocol not supported/.test((await host('sctp', '127.0.0.1', '9')).stderr);
+t.test('SCTP', { skip: !hasSctp && 'this kernel has no SCTP (modprobe sctp)' }, async (t) => {
+  await tsdctl.output('network', 'create', '--ipv6', 'streams');
+  const port = await freePort();
+  const serveIt = [PROBE_IMAGE, 'net-probe', 'serve', 'sctp:80'];
+  await tsdctl.output('run', '-d', '--name', 'web', '--network', 'streams', '-p', `${port}:80/sctp`, ...serveIt);
+  await serving('web');
+  t.equal((await inside('streams', 'net-probe', 'ask', 'sctp', 'web', '80')).code, 0, 'by name');
+  answered(t, await neighbour('sctp', outside.hostIpv4, port), outside.ipv4, 'from outside');
+  answered(t, await neighbour('sctp', outside.hostIpv6, port), outside.ipv6, 'from outside, IPv6');
+  unanswered(t, await inside('bridge', 'net-probe', 'ask', 'sctp', await addressOf('web', 'streams'), '80'), 'apart');
+  await removeAll(['web'], ['streams']);
+  unanswered(t, await neighbour('sctp', outside.hostIpv4, port), 'afterwards');
+});
+
 t.test('ports on one address, ranges, -P and port numbers of the daemon’s choice', async (t) => {
   const port = await freePort();
   await serve('local', '-p', `127.0.0.1:${port}:80`);
@@ -207,6 +222,40 @@ t.test('ports on one address, ranges, -P and port numbers of the daemon’s choi
     answered(t, await neighbour('tcp', outside.hostIpv4, published), outside.ipv4, `${number} of a range`);
   }
   await removeAll(['local', 'all', 'range']);
+});
+
+t.test('a network whose ports are on one address by default', async (t) => {
+  const option = 'com.docker.network.bridge.host_binding_ipv4=127.0.0.1';
+  await tsdctl.output('network', 'create', '--ipv6', '-o', option, 'inward');
+  await serve('local', '--network', 'inward', '-p', '80');
+  t.match(await tsdctl.output('port', 'local', '80'), /^127\.0\.0\.1:\d+$/);
+  const port = await hostPort('local', '80');
+  t.equal((await host('tcp', '127.0.0.1', port)).code, 0);
+  for (const address of [outside.hostIpv4, outside.hostIpv6])
+    unanswered(t, await neighbour('tcp', address, port), `${address} is not where it is published`);
+  await removeAll(['local'], ['inward']);
+});
+
+t.test('a network that is closed within', async (t) => {
+  await tsdctl.output('network', 'create', '-o', 'com.docker.network.bridge.enable_icc=false', 'apart');
+  await serve('web', '--network', 'apart', '-p', '80');
+  const address = await addressOf('web', 'apart');
+  for (const protocol of ['tcp', 'udp'])
+    unanswered(t, await inside('apart', 'net-probe', 'ask', protocol, address, '80'), `${protocol} to a neighbour`);
+  unanswered(t, await inside('apart', 'net-probe', 'ping', address), 'ping');
+  t.match(
+    (await inside('apart', 'nslookup', '-type=a', 'web')).stdout,
+    address,
+    'the name server answers all the same',
+  );
+  await serveOutside(t);
+  t.equal((await inside('apart', 'net-probe', 'ask', 'tcp', outside.ipv4, '80')).code, 0, 'out they still come');
+  t.equal(
+    (await neighbour('tcp', outside.hostIpv4, await hostPort('web', '80'))).code,
+    0,
+    'and published ports answer',
+  );
+  await removeAll(['web'], ['apart']);
 });
 
 t.test('connect and disconnect while running', async (t) => {

@@ -139,6 +139,14 @@ export const SETTINGS = {
     type: 'boolean',
     help: 'IPv6 on the default bridge too',
   },
+  ip: {
+    key: 'ip',
+    flag: 'ip',
+    variable: 'TSD_IP',
+    type: 'string',
+    argument: 'ADDRESS',
+    help: "host's address that the default network's ports are published on without one (default: all)",
+  },
   defaultAddressPools: {
     key: 'default-address-pools',
     flag: 'default-address-pool',

@@ -17,7 +17,7 @@ import {
 import { readFlags, readJson, readVariables } from './config-sources.ts';
 import { parseInsecureRegistries, parseMirror } from './images/registry/registry-hosts.ts';
 import { parseAddressPool } from './networks/address-pools.ts';
-import { lastOf, parseCidr } from './networks/ip-address.ts';
+import { canonicalAddress, lastOf, parseCidr } from './networks/ip-address.ts';
 import { parseBridgeName, parseMtu } from './networks/network-options.ts';
 import type { KernelVersion } from './runtime/layer-support.ts';
 
@@ -46,6 +46,8 @@ export interface Config {
   readonly mtu: number | null;
   /** IPv6 on the default bridge. */
   readonly ipv6: boolean;
+  /** The host's address on which the default network's ports are published without one; `0.0.0.0` for all. */
+  readonly ip: string;
   /** `base=CIDR,size=BITS`; empty for the default ones. */
   readonly defaultAddressPools: readonly string[];
   /** Published ports obey the host's INPUT chains. */
@@ -131,6 +133,7 @@ function build(values: Values, configFile: string): Config {
     bip: parseBip(text(values.bip)),
     mtu: parseMtu(text(values.mtu) ?? '', 'mtu'),
     ipv6: values.ipv6 === true,
+    ip: parseIp(text(values.ip) ?? ''),
     defaultAddressPools,
     publishThroughInput: values.publishThroughInput === true,
     ipForwardNoDrop: values.ipForwardNoDrop === true,
@@ -186,6 +189,13 @@ function parseBip(bip: string | undefined): string | null {
       `bip: invalid address "${bip}" (write an IPv4 address of a subnet, like 172.17.0.1/16)`,
     );
   return bip;
+}
+
+function parseIp(text: string): string {
+  const address = canonicalAddress(text === '' ? '0.0.0.0' : text);
+  if (address === null)
+    throw new TsdError('bad_parameter', `ip: invalid address "${text}" (write an address of the host, like 127.0.0.1)`);
+  return address;
 }
 
 function parseKernel(version: string | undefined): KernelVersion | null {

@@ -22,6 +22,7 @@ t.test('defaults', async (t) => {
     bip: null,
     mtu: null,
     ipv6: false,
+    ip: '0.0.0.0',
     defaultAddressPools: [],
     publishThroughInput: false,
     ipForwardNoDrop: false,
@@ -51,6 +52,7 @@ t.test('flags', async (t) => {
     '--bip=10.1.0.1/16',
     '--default-address-pool=base=10.2.0.0/16,size=24',
     '--publish-through-input',
+    '--ip=127.0.0.1',
     '--ip-forward-no-drop',
     '--ipv6',
     '-D',
@@ -67,6 +69,7 @@ t.test('flags', async (t) => {
     bip: '10.1.0.1/16',
     defaultAddressPools: ['base=10.2.0.0/16,size=24'],
     publishThroughInput: true,
+    ip: '127.0.0.1',
     ipForwardNoDrop: true,
     ipv6: true,
     logLevel: 'debug',
@@ -112,6 +115,7 @@ t.test('refusals name the setting', async (t) => {
   refused(['--registry-mirror', 'https://user:secret@x/'], /username\/password not allowed in URI of x$/);
   refused(['--insecure-registry', 'https://x'], /insecure registry https:\/\/x should not contain/);
   refused(['--insecure-registry', '10.0.0.0/33'], /insecure registry 10.0.0.0\/33 is not valid/);
+  refused(['--ip', 'localhost'], /ip: invalid address "localhost"/);
   refused(['--assume-kernel', 'six'], /assume-kernel: invalid version "six" \(write MAJOR.MINOR, like 6.1\)/);
   refused([], /directives don't match any configuration option: nope/, '{"nope":1}');
   refused([], /data-root must be a string/, '{"data-root":1}');

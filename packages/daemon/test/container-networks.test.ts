@@ -156,6 +156,24 @@ t.test('a start that fails gives everything back', async (t) => {
   t.equal(world.network.rules.size, 1);
 });
 
+t.test('where ports are published that nobody names an address for', async (t) => {
+  const { deps, run, network } = await setUp(t);
+  const subnets = [
+    ...network({ name: 'four', digit: '4' }).subnets,
+    { family: 6, subnet: 'fd00:6::/64', gateway: 'fd00:6::1', ipRange: null, auxiliaryAddresses: {} } as const,
+  ];
+  const bound = async (digit: string, binding: string): Promise<readonly string[]> => {
+    const options = { 'com.docker.network.bridge.host_binding_ipv4': binding };
+    network({ name: `n${digit}`, digit, ipv6: true, subnets, options });
+    const id = await run(`c${digit}`, { NetworkMode: `n${digit}`, PortBindings: { '80/tcp': [{ HostPort: '' }] } });
+    return deps.networks.store.portsOf(id).map(({ hostIp }) => hostIp);
+  };
+  t.strictSame(await bound('5', ''), ['0.0.0.0', '::']);
+  t.strictSame(await bound('6', '0.0.0.0'), ['0.0.0.0', '::']);
+  t.strictSame(await bound('7', '127.0.0.1'), ['127.0.0.1'], 'not on all addresses of IPv6');
+  t.strictSame(await bound('8', '::1'), ['::1'], 'as --ip can have it');
+});
+
 t.test('rules for what a container may reach hold before it begins', async (t) => {
   const { world, deps, run, network } = await setUp(t);
   world.network.failNextRules = new Error('no rules');

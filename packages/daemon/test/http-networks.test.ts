@@ -38,7 +38,7 @@ const deps = {
 };
 ensurePredefinedNetworks(
   deps,
-  { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false },
+  { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false, ip: '0.0.0.0' },
   '2026-01-01T00:00:00.000000000Z',
 );
 const server = await createServer({

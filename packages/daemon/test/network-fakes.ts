@@ -61,7 +61,7 @@ export function fakeNetworking(db: Database, host: FakeHostNetwork, isAlive: () 
   const addressPools = [parseAddressPool('base=172.17.0.0/16,size=16')];
   ensurePredefinedNetworks(
     { store, addressPools, hostRoutes: () => [], log, bridges: { removeAtOnce: () => undefined } },
-    { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false },
+    { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false, ip: '0.0.0.0' },
     '2026-01-01T00:00:00.000000000Z',
   );
   host.held = new Map();

@@ -18,7 +18,7 @@ import { pruneNetworks, removeNetwork } from '../src/networks/remove-network.ts'
 import { idOf, type NetworkWorld, networkRecord, networkWorld } from './network-fixture.ts';
 
 const NOW = '2026-02-01T00:00:00.000000000Z';
-const DEFAULT_BRIDGE = { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false };
+const DEFAULT_BRIDGE = { bridgeName: 'tsd0', bip: null, mtu: null, ipv6: false, ip: '0.0.0.0' };
 
 interface Host extends NetworkDeps {
   readonly events: EngineEvents;
@@ -121,7 +121,7 @@ t.test('a network is written, isolated, made and named, in this order', async (t
     Name: 'n2',
     EnableIPv6: true,
     Internal: true,
-    Options: { 'com.docker.network.driver.mtu': '1400' },
+    Options: { 'com.docker.network.driver.mtu': '1400', 'com.docker.network.bridge.host_binding_ipv4': '127.0.0.1' },
   });
   t.match(deps.store.lookup('n2'), { internal: true, mtu: 1400, ipv6: true });
   t.strictSame(
@@ -236,6 +236,7 @@ t.test('what is refused, with the texts of Docker', async (t) => {
       'bad_parameter',
       /com\.docker\.network\.driver\.mtu: invalid value "20"/,
     ],
+    [option('com.docker.network.bridge.host_binding_ipv4', '::1'), 'bad_parameter', /invalid value "::1" \(an IPv4/],
     [option('com.docker.network.bridge.name', '../../etc'), 'bad_parameter', /invalid name of a bridge/],
     [
       option('com.docker.network.bridge.name', 'web0'),
@@ -418,7 +419,7 @@ t.test('the predefined networks: the same ids for ever, the same subnet after a 
   t.strictSame(deps.store.list(), first);
 
   deps.store.insert(networkRecord());
-  const bip = { bridgeName: 'tsd7', bip: '10.7.0.9/24', mtu: 1400, ipv6: true };
+  const bip = { bridgeName: 'tsd7', bip: '10.7.0.9/24', mtu: 1400, ipv6: true, ip: '127.0.0.1' };
   t.strictSame(deps.done, []);
   deps.during = () => t.equal(deps.store.lookup('bridge').bridgeName, 'tsd0', 'before its name is forgotten');
   deps.failing.add('delete at once tsd0');

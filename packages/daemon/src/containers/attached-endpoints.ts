@@ -1,4 +1,5 @@
 /** What follows from the endpoints that a container has while it runs: interfaces, rules, names, files. Pure. */
+import { isIP } from 'node:net';
 import { EGRESS_ALLOW_ANNOTATION, splitEgressRules } from '@tsd/shared/egress';
 import { DEFAULT_MTU_BYTES } from '../networks/bridge.ts';
 import { type EgressRule, parseEgressRule } from '../networks/egress-rule.ts';
@@ -63,9 +64,11 @@ export function plannedInterface(
 
 /** Addresses of the host that ports are published on where nobody named one. */
 export function defaultHostIps(gateways: readonly DefaultGateway[]): readonly string[] {
-  return gateways.map(({ network, subnet: { family } }) => {
-    const bound = family === 4 ? network.options[NETWORK_OPTION.hostBindingIpv4] : undefined;
-    return bound || ALL_ADDRESSES[family];
+  return gateways.flatMap(({ network, subnet: { family } }) => {
+    const bound = network.options[NETWORK_OPTION.hostBindingIpv4] ?? '';
+    if (['', ...Object.values(ALL_ADDRESSES)].includes(bound)) return [ALL_ADDRESSES[family]];
+    // Who names an address of one family wants none of the other's.
+    return isIP(bound) === family ? [bound] : [];
   });
 }
 

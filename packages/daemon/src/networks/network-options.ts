@@ -1,4 +1,5 @@
 /** Driver options of a network (`network create -o`): Docker's, and tsd's own (shared/egress.ts). */
+import { isIPv4 } from 'node:net';
 import { EGRESS_ALLOW_OPTION, EGRESS_OPTION, splitEgressRules } from '@tsd/shared/egress';
 import { TsdError } from '@tsd/shared/errors';
 import { parseEgressRules } from './egress-rule.ts';
@@ -10,7 +11,7 @@ export const NETWORK_OPTION = {
   /** Whether containers of the network reach each other. */
   interContainer: 'com.docker.network.bridge.enable_icc',
   masquerade: 'com.docker.network.bridge.enable_ip_masquerade',
-  /** Host address of ports that are published without one. */
+  /** Host address of ports that are published without one; of IPv6 too on the default bridge (`--ip`). */
   hostBindingIpv4: 'com.docker.network.bridge.host_binding_ipv4',
 } as const;
 
@@ -40,6 +41,12 @@ export function parseNetworkOptions(options: Readonly<Record<string, string>>): 
       throw new TsdError('not_implemented', `the network option ${key}=${value} is not supported by tsd`);
   }
   for (const key of [NETWORK_OPTION.interContainer, NETWORK_OPTION.masquerade]) parseFlag(key, options[key] ?? 'true');
+  const binding = options[NETWORK_OPTION.hostBindingIpv4] ?? '';
+  if (binding !== '' && !isIPv4(binding))
+    throw new TsdError(
+      'bad_parameter',
+      `${NETWORK_OPTION.hostBindingIpv4}: invalid value "${binding}" (an IPv4 address of the host)`,
+    );
   return {
     bridgeName: parseBridgeName(options[NETWORK_OPTION.bridgeName] ?? ''),
     mtu: parseMtu(options[NETWORK_OPTION.mtu] ?? '', NETWORK_OPTION.mtu),

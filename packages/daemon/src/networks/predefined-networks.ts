@@ -23,6 +23,8 @@ export interface DefaultBridgeSettings {
   readonly bip: string | null;
   readonly mtu: number | null;
   readonly ipv6: boolean;
+  /** `--ip`: host address of ports that are published without one; `0.0.0.0` for all addresses. */
+  readonly ip: string;
 }
 
 /**
@@ -73,7 +75,7 @@ function removeBridge({ bridges, log }: Parameters<typeof ensurePredefinedNetwor
 
 function defaultBridge(
   { store, addressPools, hostRoutes }: Pick<NetworkDeps, 'store' | 'addressPools' | 'hostRoutes'>,
-  { bridgeName, bip, mtu, ipv6 }: DefaultBridgeSettings,
+  { bridgeName, bip, mtu, ipv6, ip }: DefaultBridgeSettings,
   previous: NetworkRecord | undefined,
   now: string,
 ): NetworkRecord {
@@ -98,7 +100,7 @@ function defaultBridge(
       'com.docker.network.bridge.default_bridge': 'true',
       [NETWORK_OPTION.interContainer]: 'true',
       [NETWORK_OPTION.masquerade]: 'true',
-      [NETWORK_OPTION.hostBindingIpv4]: '0.0.0.0',
+      [NETWORK_OPTION.hostBindingIpv4]: ip,
       [NETWORK_OPTION.bridgeName]: bridgeName,
       [NETWORK_OPTION.mtu]: String(mtu ?? 1500),
     },
