@@ -48,6 +48,14 @@ t.test('the host sees the limit in the cgroup and an unprivileged uid', async (t
   t.equal((await tsdctl('rm', '-f', id)).code, 0);
 });
 
+t.test('what is mounted for a container it may unmount at once', async (t) => {
+  for (let round = 0; round < 5; round += 1) {
+    const args = ['run', '--rm', '--privileged', '--network', 'none', 'busybox', 'umount', '/dev/shm', '/dev/mqueue'];
+    const { code, stderr } = await tsdctl(...args);
+    t.equal(code, 0, stderr);
+  }
+});
+
 t.test('two containers have different id ranges', async (t) => {
   const map = (): Promise<string> =>
     tsdctl.output('run', '--rm', '--network', 'none', 'busybox', 'cat', '/proc/self/uid_map');

@@ -32,6 +32,14 @@ static int make_empty_stdin(void)
     return move_descriptor(ends[0], CHILD_STDIN_FD);
 }
 
+/* Closes for both sides what would keep mounts busy that the program, or the host, may want to unmount at once. */
+static void close_attached(const struct plan *plan)
+{
+    for (uint32_t slot = 0; slot < SLOT_LIMIT; slot++)
+        if (plan_names_slot(plan, slot) && !plan_leaves_detached(plan, slot))
+            close(slot_fd(slot));
+}
+
 /* A table of its own with the stdio on 0-2 and, until exec closes them, the baton, the launcher's pidfd and its image. Once. */
 int take_own_descriptors(struct launch *launch)
 {
@@ -45,6 +53,7 @@ int take_own_descriptors(struct launch *launch)
     if (!open_stdin && !tty && make_empty_stdin() < 0)
         return -1;
     set_detail("descriptors", NULL);
+    close_attached(launch->plan);
     if (close_range(LAUNCHER_PIDFD + 1, ~0U, CLOSE_RANGE_UNSHARE) < 0 ||
         close_range(FIRST_HOST_FD, LAUNCHER_PIDFD - 1, 0) < 0)
         return -1;

@@ -249,17 +249,15 @@ static void start_supervision(const struct launch *launch)
 static struct plan_memory *launch_memory;
 static bool slots_kept[SLOT_LIMIT];
 
-/* What a plan opens of the host's mounts would keep those busy. The rest is let go later; by its numbers, for an empty slot may
- * be anybody's by then. */
-static void close_opened_paths(const struct plan *plan)
+/* Notes what is left to be let go; the child has closed the rest. By its numbers: the slot of an optional step that failed is
+ * empty, and may be anybody's soon. */
+static void note_kept_slots(const struct plan *plan)
 {
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        if (plan->steps[i].op == OP_OPEN_PATH)
-            close(slot_fd(plan->steps[i].slot));
     for (uint32_t slot = 0; slot < SLOT_LIMIT; slot++)
-        slots_kept[slot] = plan_names_slot(plan, slot) && fcntl(slot_fd(slot), F_GETFD) >= 0;
+        slots_kept[slot] = plan_names_slot(plan, slot) && plan_leaves_detached(plan, slot) && fcntl(slot_fd(slot), F_GETFD) >= 0;
 }
 
+/* Each detached mount that goes waits for all processors (RCU): an exit is not to wait for that. */
 static void release_launch(void)
 {
     for (uint32_t slot = 0; slot < SLOT_LIMIT; slot++)
@@ -287,7 +285,7 @@ int main(int argc, char **argv, char **env)
         fail(&failure);
     open_oom_counter(launch.plan->supervisor.oom_counter_file);
     start_supervision(&launch);
-    close_opened_paths(launch.plan);
+    note_kept_slots(launch.plan);
     supervise(&supervisor, release_launch);
     _exit(0);
 }

@@ -193,3 +193,6 @@ static inline bool plan_names_slot(const struct plan *plan, uint32_t slot)
 {
     return plan->slots[slot / 8] >> (slot % 8) & 1;
 }
+
+/* Whether the slot holds a mount in the end that is attached nowhere, such as a layer of an overlay. */
+bool plan_leaves_detached(const struct plan *plan, uint32_t slot);

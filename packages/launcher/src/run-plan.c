@@ -66,6 +66,22 @@ int run_step(struct launch *launch, const struct step *step)
     return errno = ENOSYS, -1;
 }
 
+bool plan_leaves_detached(const struct plan *plan, uint32_t slot)
+{
+    bool detached = false;
+
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct step *step = &plan->steps[i];
+        if (step->slot != slot)
+            continue;
+        if (step->op == OP_CLONE_TREE || step->op == OP_NEW_MOUNT || step->op == OP_NEW_OVERLAY_BY_PATH)
+            detached = true;
+        if (step->op == OP_ATTACH_MOUNT || step->op == OP_PIVOT_ROOT)
+            return false;
+    }
+    return detached;
+}
+
 /* What the failure of this step is to be called: the detail it left, or its path. */
 static struct failure failure_of(uint32_t index, const struct step *step)
 {
