@@ -258,6 +258,18 @@ t.test('a network that is closed within', async (t) => {
   await removeAll(['web'], ['apart']);
 });
 
+t.test('links in the default network', async (t) => {
+  await serve('db', '--hostname', 'dbhost', '-e', 'COLOUR=red');
+  const linked = ['run', '--rm', '--link', 'db:store', PROBE_IMAGE];
+  const address = await addressOf('db', 'bridge');
+  const { stdout } = await tsdctl(...linked, 'sh', '-c', 'env; cat /etc/hosts; net-probe ask tcp store 80');
+  for (const line of [`STORE_PORT=tcp://${address}:80`, `STORE_PORT_80_UDP_ADDR=${address}`, 'STORE_ENV_COLOUR=red'])
+    t.match(stdout, line);
+  t.match(stdout, `${address}\tstore dbhost db\n`);
+  t.match(stdout, /^10\.\d+\.255\.\d+ \d+$/m, 'and it answers');
+  await removeAll(['db']);
+});
+
 t.test('connect and disconnect while running', async (t) => {
   await tsdctl.output('network', 'create', 'left');
   await tsdctl.output('network', 'create', '--subnet', `10.${pool}.2.0/24`, 'right');

@@ -403,16 +403,55 @@ t.test('a daemon that starts asks the kernel whose network is shared', async (t)
   t.equal(world.network.removed.length, 1, 'of one that ended meanwhile the interfaces are removed that are there');
 });
 
-t.test('links are names that one container sees', async (t) => {
-  const { world, deps, run } = await setUp(t);
-  await run('db');
-  await run('web', { Links: ['db:database'] });
+t.test('links: names, lines of /etc/hosts and variables that one container has of another', async (t) => {
+  const { world, deps, run, network } = await setUp(t);
+  const dbId = await run('db', {}, { Hostname: 'dbhost', Env: ['SECRET=a=b'], ExposedPorts: { '80/tcp': {} } });
+  const webId = await run('web', { Links: ['db:my-data'] }, { Env: ['MY_DATA_PORT=own'] });
   const { store, directory } = { store: deps.networks.store, directory: world.network.directory };
-  const scope = directory.scopeOf(store.lookup('bridge').id, '172.17.0.3');
-  t.same(scope?.addresses('database'), ['172.17.0.2']);
-  await stopContainer(deps, 'db', {});
-  createContainer(deps, { Image: 'busybox', HostConfig: { Links: ['db'] } }, { name: 'late' });
-  await t.rejects(startContainer(deps, 'late'), { message: 'Cannot link to a non running container: /db AS /late/db' });
+  const bridge = store.lookup('bridge').id;
+  const named = () => directory.scopeOf(bridge, '172.17.0.3')?.addresses('my-data');
+  const linkLines = () =>
+    readFileSync(containerFiles(deps.roots, webId).hosts, 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('my-data'));
+  t.same(named(), ['172.17.0.2']);
+  t.same(linkLines(), ['172.17.0.2\tmy-data dbhost db']);
+  t.match(
+    world.lastProcess().input.config.Env?.filter((entry) => entry.startsWith('MY_DATA')),
+    [
+      ...['MY_DATA_PORT=tcp://172.17.0.2:80', 'MY_DATA_PORT_80_TCP=tcp://172.17.0.2:80'],
+      ...['MY_DATA_PORT_80_TCP_ADDR=172.17.0.2', 'MY_DATA_PORT_80_TCP_PORT=80', 'MY_DATA_PORT_80_TCP_PROTO=tcp'],
+      ...['MY_DATA_NAME=/web/my-data', 'MY_DATA_ENV_SECRET=a=b', 'MY_DATA_PORT=own'],
+    ],
+    'its own come last, and win',
+  );
+
+  renameContainer(deps, 'db', 'store');
+  t.same((await inspect(deps, 'web')).HostConfig.Links, ['/store:/web/my-data']);
+  await stopContainer(deps, 'store', {});
+  await run('between');
+  await startContainer(deps, 'store');
+  const address = store.endpoint(dbId, bridge)?.attachment?.ipv4;
+  t.not(address, '172.17.0.2');
+  t.same(named(), [address], 'after a rename and another start');
+  t.same(linkLines(), [`${address}\tmy-data dbhost store`]);
+
+  await stopContainer(deps, 'store', {});
+  createContainer(deps, { Image: 'busybox', HostConfig: { Links: ['store'] } }, { name: 'late' });
+  await t.rejects(startContainer(deps, 'late'), {
+    message: 'Cannot link to a non running container: /store AS /late/store',
+  });
+  await removeContainer(deps, 'store', { force: false });
+  await startContainer(deps, 'late');
+  t.same((await inspect(deps, 'late')).HostConfig.Links, [], 'a link ends with its container');
+
+  network({ name: 'far', digit: '7' });
+  await run('apart', { NetworkMode: 'far' });
+  createContainer(deps, { Image: 'busybox', HostConfig: { Links: ['apart'] } }, { name: 'refused' });
+  await t.rejects(startContainer(deps, 'refused'), {
+    code: 'conflict',
+    message: 'Cannot link to /apart, as it does not belong to the default network',
+  });
 });
 
 t.test('running containers keep addresses, ports, names and rules through a kill -9', async (t) => {

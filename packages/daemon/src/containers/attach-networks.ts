@@ -16,7 +16,7 @@ import {
 } from './attached-endpoints.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
-import { parseLink } from './container-links.ts';
+import { resolveLinks } from './container-links.ts';
 import type { AttachedEndpoint } from './default-gateways.ts';
 import { joinedContainer } from './endpoint-request.ts';
 import { isRunning } from './lifecycle.ts';
@@ -39,6 +39,8 @@ export interface LaunchNetworks {
   /** Whose network is shared; null for nobody's. */
   readonly joined: JoinedNetwork | null;
   readonly view: NetworkView;
+  /** Variables of its links. */
+  readonly environment: readonly string[];
   /** What the packet filter has to be told; null for nothing. */
   readonly rules: ContainerRules | null;
 }
@@ -57,9 +59,9 @@ export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): L
     // Before the launch: the target may end meanwhile.
     deps.networks.sharers.add(record.id, target.id);
     const shared = { pid: target.pid, owner: ownerOfNetwork(deps, target) };
-    return { interfaces: [], joined: shared, view: NO_NETWORK, rules: null };
+    return { interfaces: [], joined: shared, view: NO_NETWORK, environment: [], rules: null };
   }
-  checkLinksRun(deps, record);
+  const links = resolveLinks(deps, record);
   const { endpoints, ports } = deps.networks.transaction(() => {
     const attached = deps.networks.store
       .endpointsOfContainer(record.id)
@@ -71,7 +73,8 @@ export function attachNetworks(deps: NetworkingDeps, record: ContainerRecord): L
   return {
     interfaces: plannedInterfaces(deps, endpoints),
     joined: null,
-    view: networkView(record, endpoints),
+    view: { ...networkView(record, endpoints), linkLines: links.hostLines },
+    environment: links.environment,
     rules: containerRules(record, endpoints, ports),
   };
 }
@@ -188,13 +191,5 @@ function ownerOfNetwork({ store }: NetworkingDeps, target: ContainerRecord): Con
         `cannot join network of container ${target.id}: it shares the network of a container that is removed: ${next}`,
       );
     owner = found;
-  }
-}
-
-function checkLinksRun({ store }: NetworkingDeps, { name, hostConfig }: ContainerRecord): void {
-  for (const link of (hostConfig.Links ?? []).map(parseLink)) {
-    const linked = store.lookup(link.container);
-    if (isRunning(linked.status)) continue;
-    throw new TsdError('conflict', `Cannot link to a non running container: /${linked.name} AS /${name}/${link.alias}`);
   }
 }

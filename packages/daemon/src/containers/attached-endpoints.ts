@@ -156,5 +156,6 @@ export function networkView(record: ContainerRecord, endpoints: readonly Attache
       endpoints.every(({ network }) => network.name === DEFAULT_NETWORK && network.egress === null) &&
       (record.hostConfig.Links ?? []).length === 0 &&
       allowedEgress(record) === null,
+    linkLines: [],
   };
 }

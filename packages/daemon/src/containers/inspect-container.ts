@@ -4,6 +4,7 @@ import { appArmorProfile } from '../runtime/plan-credentials.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READ_ONLY_PATHS } from '../runtime/plan-masks.ts';
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
+import { shownLinks } from './container-links.ts';
 import { parseMountRequests } from './container-mounts.ts';
 import { containerFiles } from './container-paths.ts';
 import { containerSize } from './container-size.ts';
@@ -53,7 +54,7 @@ export async function inspectContainer(
     ProcessLabel: '',
     AppArmorProfile: appArmorProfile(hostConfig, deps.planning.host),
     ExecIDs: null,
-    HostConfig: shownHostConfig(record),
+    HostConfig: shownHostConfig(deps, record),
     GraphDriver: { Name: 'erofs', Data: null },
     ...(options.size ? await containerSize(deps, record) : {}),
     Mounts: mountPoints(record),
@@ -83,8 +84,12 @@ export function mountPoints({ hostConfig }: ContainerRecord): MountPoint[] {
   );
 }
 
-/** With the paths that are hidden by default written out, as Docker does. */
-function shownHostConfig({ hostConfig }: ContainerRecord): ContainerInspectResponse['HostConfig'] {
+/** With the paths that are hidden by default written out, and links by name, as Docker does. */
+function shownHostConfig(
+  { store }: Pick<ContainerDeps, 'store'>,
+  record: ContainerRecord,
+): ContainerInspectResponse['HostConfig'] {
+  const hostConfig = { ...record.hostConfig, Links: shownLinks(store, record) };
   const shown = hostConfig.Privileged
     ? hostConfig
     : {

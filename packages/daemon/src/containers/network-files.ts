@@ -20,10 +20,18 @@ export interface NetworkView {
   readonly nameServer: string | null;
   /** With servers of its own (`--dns`) it asks them itself: nothing in its network has to be resolved by the engine. */
   readonly asksDirectly: boolean;
+  /** Lines of /etc/hosts for the containers that it is linked to. */
+  readonly linkLines: readonly string[];
 }
 
 /** Of a container in no network, or in the host's. */
-export const NO_NETWORK: NetworkView = { addresses: [], hostAddresses: [], nameServer: null, asksDirectly: true };
+export const NO_NETWORK: NetworkView = {
+  addresses: [],
+  hostAddresses: [],
+  nameServer: null,
+  asksDirectly: true,
+  linkLines: [],
+};
 
 const LOOPBACK_HOSTS = [
   '127.0.0.1\tlocalhost',
@@ -53,7 +61,7 @@ export function networkFiles(
     return (address === HOST_GATEWAY ? hostAddresses : [address]).map((one) => `${one}\t${name}`);
   });
   return {
-    hosts: `${[...base, ...extra, ...ownHostLines(config, view)].join('\n')}\n`,
+    hosts: `${[...base, ...extra, ...view.linkLines, ...ownHostLines(config, view)].join('\n')}\n`,
     hostname: `${config.Hostname}\n`,
     resolvConf: resolvConf(record, view, readHost('/etc/resolv.conf')),
   };

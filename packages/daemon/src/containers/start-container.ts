@@ -17,6 +17,7 @@ import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { publishContainerEvent } from './container-events.ts';
 import { containerLaunchInput } from './container-launch-input.ts';
+import { updateLinkingHosts } from './container-links.ts';
 import { type ContainerFiles, containerFiles } from './container-paths.ts';
 import { type HandleExitDeps, superviseContainer } from './handle-exit.ts';
 import { joinedPids } from './joined-namespaces.ts';
@@ -78,13 +79,14 @@ export async function startLocked(
     const joinedNamespaces = joinedPids(deps.store, record);
     const networks = attachNetworks(deps, record);
     const { joined } = networks;
+    updateLinkingHosts(deps, record);
     if (joined === null) makeStartFiles(record, files, networks);
     else makeDirectory(files.runtimeDirectory);
     const { descriptors } = lease;
     const layerCount = descriptors.length;
     const { plan, warnings } = deps.planning.planLaunch(
       containerLaunchInput(
-        joined === null ? record : withNamesOf(record, joined.owner),
+        joined === null ? withEnvironment(record, networks) : withNamesOf(record, joined.owner),
         joined === null ? files : { ...files, ...sharedFiles(containerFiles(deps.roots, joined.owner.id)) },
         deps.planning,
         { layerCount, accounts, missingMarks },
@@ -224,6 +226,13 @@ async function endAgain(deps: StartDeps, id: string, supervisor: Supervisor): Pr
 function withNamesOf(record: ContainerRecord, { config }: ContainerRecord): ContainerRecord {
   const { Hostname, Domainname } = config;
   return { ...record, config: { ...record.config, Hostname, Domainname } };
+}
+
+/** Before the container's own, which win. */
+function withEnvironment(record: ContainerRecord, { environment }: LaunchNetworks): ContainerRecord {
+  return environment.length === 0
+    ? record
+    : { ...record, config: { ...record.config, Env: [...environment, ...(record.config.Env ?? [])] } };
 }
 
 function sharedFiles({ hosts, hostname, resolvConf }: ContainerFiles) {

@@ -16,7 +16,7 @@ export interface NamedEndpoint {
   readonly internal: boolean;
   /** The container's name first, then aliases and the hostname. The short id need not be among them; the full one is too long for the DNS. */
   readonly names: readonly string[];
-  /** Names that only this container has for others of the network: alias to name (`--link`). */
+  /** Names that only this container has for others of the network: alias to name or full id (`--link`). */
   readonly links: Readonly<Record<string, string>>;
   readonly ipv4: string | null;
   readonly ipv6: string | null;
@@ -38,6 +38,11 @@ export interface NameScope {
 }
 
 export interface NameDirectory {
+  /** The containers of the network that have links to one, by its full id. */
+  linkingTo(
+    networkId: string,
+    containerId: string,
+  ): readonly { readonly containerId: string; readonly alias: string }[];
   /** Replaces what the container had in the network. */
   put(endpoint: NamedEndpoint): void;
   /** Forgets the container in one network, or in all. Repeatable. */
@@ -92,6 +97,14 @@ export function createNameDirectory(): NameDirectory {
 
   return {
     put,
+    linkingTo(networkId, containerId) {
+      const endpoints = new Set(networks.get(networkId)?.byAddress.values());
+      return [...endpoints].flatMap((endpoint) =>
+        Object.entries(endpoint.links).flatMap(([alias, linked]) =>
+          linked === containerId ? [{ containerId: endpoint.containerId, alias }] : [],
+        ),
+      );
+    },
     drop(containerId, networkId) {
       const endpoints = containers.get(containerId);
       if (endpoints === undefined) return;
@@ -132,7 +145,7 @@ function addressesOf({ ipv4, ipv6 }: NamedEndpoint): readonly string[] {
 }
 
 function namesOf(endpoint: NamedEndpoint): ReadonlySet<string> {
-  return new Set([...endpoint.names.map(lookupName), shortId(endpoint)]);
+  return new Set([...endpoint.names.map(lookupName), shortId(endpoint), endpoint.containerId]);
 }
 
 /** As names are looked up: names of the DNS do not differ by case (RFC 4343). */
