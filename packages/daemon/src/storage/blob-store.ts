@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import type { DoomedFiles } from './doomed-files.ts';
 import { fileSizeBytes } from './file-size.ts';
 import { digestHex, isSha256Digest } from './sha256-digest.ts';
-import { syncDirectory } from './sync-directory.ts';
+import { syncPath } from './sync-path.ts';
 
 export interface BlobStore {
   has(digest: string): boolean;
@@ -38,7 +38,7 @@ export function createBlobStore({ root, doomed }: { readonly root: string; reado
     async adopt(file, digest) {
       await mkdir(directory, { recursive: true, mode: 0o700 });
       await rename(file, path(digest));
-      await syncDirectory(directory);
+      await syncPath(directory);
     },
     async remove(digest) {
       if (doomed === undefined) await rm(path(digest), { force: true });

@@ -1,6 +1,6 @@
 /** Compares what lies on the disk with what its digest says: a layer's tar and image, a kept blob. Blocks: for a thread. */
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, fstatSync, fsyncSync, openSync, readSync, rmSync } from 'node:fs';
 import { dropCachedPages } from '../os/drop-cached-pages.ts';
 import { LayerTree } from './erofs/layer-tree.ts';
 import { encodeLayerImage, type LayerImageMode, layerImageMode, writeLayerImage } from './layer-image.ts';
@@ -84,8 +84,20 @@ export function checkLayer(request: LayerCheckRequest, onBytes: OnCheckedBytes):
   const { erofsPath, imageMode, remakeAt } = request;
   const difference = compareImage(erofsPath, imageMode, (mode) => encodeLayerImage(tree, { ...made, mode }));
   if (difference === null || remakeAt === null) return { tar: null, image: difference, remade: false, counts };
-  const remade = writeAnew(remakeAt, () => writeLayerImage(tree, { ...made, mode: imageMode, imagePath: remakeAt }));
+  const remade = writeAnew(remakeAt, () => {
+    writeLayerImage(tree, { ...made, mode: imageMode, imagePath: remakeAt });
+    syncFile(remakeAt);
+  });
   return { tar: null, image: difference, remade, counts };
+}
+
+function syncFile(path: string): void {
+  const file = openSync(path, 'r');
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Leaves either the whole file or none. */

@@ -31,9 +31,8 @@ export class HeapGuard {
       check: (fileCount) => {
         this.fileCounts.set(share, fileCount);
         // Alone it may use all of it.
-        if (this.fileCounts.size === 1 || this.usage() < NEARLY_FULL) return;
-        if (Math.max(...this.fileCounts.values()) > fileCount) return;
-        throw new TsdError('bad_parameter', TOO_MANY_FILES);
+        if (this.fileCounts.size === 1 || Math.max(...this.fileCounts.values()) > fileCount) return;
+        if (this.usage() >= NEARLY_FULL) throw new TsdError('bad_parameter', TOO_MANY_FILES);
       },
       leave: () => this.fileCounts.delete(share),
     };

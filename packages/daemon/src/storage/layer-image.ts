@@ -1,5 +1,5 @@
 /** The EROFS image of a layer: written from its tar, in one of two modes that the image itself tells apart. */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { copyPlacement } from './erofs/copy-placement.ts';
 import { SUPER_BLOCK_BYTES, SUPER_BLOCK_OFFSET, SUPER_DEVICES_OFFSET } from './erofs/erofs-format.ts';
 import { encodeErofsImage } from './erofs/erofs-image.ts';
@@ -21,7 +21,7 @@ export interface LayerImageOptions {
 }
 
 /**
- * Writes the image and synchronises it (its directory is left to the caller). The same tar gives the same bytes in the same mode.
+ * Writes the image; to synchronise it is left to the caller. The same tar gives the same bytes in the same mode.
  * @throws TsdError bad_parameter: beyond what an image can hold.
  */
 export function writeLayerImage(tree: LayerTree, options: LayerImageOptions): void {
@@ -30,7 +30,6 @@ export function writeLayerImage(tree: LayerTree, options: LayerImageOptions): vo
     for (const piece of encodeLayerImage(tree, options)) {
       for (let done = 0; done < piece.length; ) done += writeSync(image, piece, done);
     }
-    fsyncSync(image);
   } finally {
     closeSync(image);
   }

@@ -3,6 +3,7 @@ import { totalmem } from 'node:os';
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type ErrorCode, TsdError } from '@tsd/shared/errors';
+import { collectYoungGarbage } from '../os/release-memory.ts';
 import { TOO_MANY_FILES } from './heap-guard.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 
@@ -23,6 +24,11 @@ export type IngestAnswer = { readonly id: number } /** The slot at this offset m
 type Outcome = { readonly layer: StoredLayer } | { readonly error: unknown };
 
 const SLOT_BYTES = 256 * 1024;
+/**
+ * What sockets are read into is garbage as soon as it has been passed on, but V8, which sees a few small objects, lets it lie
+ * until it is time to collect everything: ten times for a hundred megabytes. So the young are collected after this much.
+ */
+const GARBAGE_BYTES = 2 * 1024 * 1024;
 const SLOTS = 4;
 /** Two million files take about half of it; on small hosts half of the memory is the bound. */
 const MAX_HEAP_MB = 3072;
@@ -36,6 +42,7 @@ export class LayerIngestThread {
   /** Of layers that are done, to be used again. */
   private readonly spareMemory: SharedArrayBuffer[] = [];
   private lastId = 0;
+  private garbageBytes = 0;
   /** Set when the thread itself has died: it is of no more use. */
   broken = false;
 
@@ -67,7 +74,10 @@ export class LayerIngestThread {
     this.lastId += 1;
     const id = this.lastId;
     const memory = this.spareMemory.pop() ?? new SharedArrayBuffer(SLOT_BYTES * SLOTS);
-    const layer = new LayerOnItsWay(id, memory, (command) => this.worker.postMessage(command));
+    const layer = new LayerOnItsWay(id, memory, (command) => {
+      this.worker.postMessage(command);
+      if (command.kind === 'piece') this.collectGarbage(command.length);
+    });
     if (this.layers.size === 0) this.worker.ref();
     this.layers.set(id, layer);
     try {
@@ -77,6 +87,13 @@ export class LayerIngestThread {
       this.spareMemory.push(memory);
       if (this.layers.size === 0) this.worker.unref();
     }
+  }
+
+  private collectGarbage(passedBytes: number): void {
+    this.garbageBytes += passedBytes;
+    if (this.garbageBytes < GARBAGE_BYTES) return;
+    this.garbageBytes = 0;
+    collectYoungGarbage();
   }
 
   /** Ends the thread. */

@@ -9,6 +9,7 @@ import { decompress, detectCompression, type LayerCompression, MAGIC_BYTES } fro
 import { type LayerImageMode, writeLayerImage } from './layer-image.ts';
 import type { LayerLimits } from './layer-limits.ts';
 import { StreamedFile } from './streamed-file.ts';
+import { syncPath } from './sync-path.ts';
 import { TarParser } from './tar/tar-parser.ts';
 
 /** File names in a layer's directory. */
@@ -86,6 +87,8 @@ export async function ingestLayer(
     verifyDigest('diff id', diffId, request.expectedDiffId);
     // The files go to the disk while the image is made.
     const synced = Promise.all([tar?.sync(), input.sync()]);
+    // Awaited below: until then a failure is nobody's.
+    synced.catch(() => undefined);
     if (keepLayer) {
       writeLayerImage(tree, {
         tarPath: join(directory, TAR_FILE),
@@ -94,6 +97,8 @@ export async function ingestLayer(
         mode: request.imageMode,
         imagePath: join(directory, EROFS_FILE),
       });
+      // Other layers go on meanwhile.
+      await syncPath(join(directory, EROFS_FILE));
     }
     await synced;
     return {

@@ -22,7 +22,7 @@ import {
 import { createLayerIngestThreads } from './layer-ingest-threads.ts';
 import { DEFAULT_LAYER_LIMITS, type LayerLimits } from './layer-limits.ts';
 import { digestHex, isSha256Digest } from './sha256-digest.ts';
-import { syncDirectory } from './sync-directory.ts';
+import { syncPath } from './sync-path.ts';
 
 export type { StoredLayer } from './layer-ingest.ts';
 
@@ -127,7 +127,7 @@ export function createLayerStore({
   };
 
   const publish = async (from: string, diffId: string): Promise<void> => {
-    await syncDirectory(from);
+    await syncPath(from);
     try {
       await rename(from, directory(diffId));
     } catch (error) {
@@ -136,7 +136,7 @@ export function createLayerStore({
       await rm(from, { recursive: true, force: true });
       return;
     }
-    await syncDirectory(layersDirectory);
+    await syncPath(layersDirectory);
     await rm(aside(diffId), { recursive: true, force: true });
   };
   const move = async (from: string, to: string): Promise<void> => {
@@ -209,7 +209,7 @@ export function createLayerStore({
     async replaceImage(diffId, file) {
       await rename(file, join(directory(diffId), EROFS_FILE));
       announceRemoval(diffId);
-      await syncDirectory(directory(diffId));
+      await syncPath(directory(diffId));
     },
     async remove(diffId) {
       await rm(aside(diffId), { recursive: true, force: true });
@@ -257,7 +257,8 @@ async function ingestSource(
   try {
     const first: Buffer[] = [];
     let bytes = 0;
-    while (bytes <= INLINE_BYTES) {
+    let isPlainSoFar = true;
+    while (isPlainSoFar && bytes <= INLINE_BYTES) {
       const next = await pieces.next();
       if (next.done === true) {
         const whole = Buffer.concat(first);
@@ -266,7 +267,9 @@ async function ingestSource(
       }
       // A copy: nothing is said about how long a piece stays as it is.
       first.push(Buffer.from(next.value));
+      const hadMagic = bytes >= MAGIC_BYTES;
       bytes += next.value.length;
+      if (!hadMagic && bytes >= MAGIC_BYTES) isPlainSoFar = isPlain(Buffer.concat(first), request);
     }
     return await ingestInThread(first, { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }, request);
   } finally {
@@ -274,9 +277,9 @@ async function ingestSource(
   }
 }
 
-function isPlain(whole: Buffer, { compression }: IngestRequest): boolean {
+function isPlain(bytes: Buffer, { compression }: IngestRequest): boolean {
   if (compression !== 'detect') return compression === 'none';
-  return detectCompression(whole.subarray(0, MAGIC_BYTES)) === 'none';
+  return detectCompression(bytes.subarray(0, MAGIC_BYTES)) === 'none';
 }
 
 async function* single(piece: Buffer): AsyncGenerator<Buffer> {
