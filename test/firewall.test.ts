@@ -12,6 +12,7 @@ import { NAME_SERVER_PORT } from '../packages/daemon/src/networks/name-server/na
 import { ask, serve } from './firewall/peer.ts';
 import { enterOwnNamespaces, makeTopology, networkRecord } from './firewall/topology.ts';
 import { eventually } from './support/eventually.ts';
+import { guestRules } from './support/leaks.ts';
 
 enterOwnNamespaces(import.meta.filename);
 
@@ -300,6 +301,7 @@ await test('beside rules of Docker’s kind', async (t) => {
   t.equal(await outside.ask('tcp', '192.0.2.1', 8080), 'a1 sees 192.0.2.2', 'in');
   t.equal(await a1.ask('udp', '10.99.1.1', 53), 'names sees 10.99.1.2', 'the name server');
   t.equal(await a1.ask('tcp', '10.99.1.1', 7000), 'no answer', 'other ports of the host stay closed');
+  t.equal(guestRules().length, 8, 'the test runner sees those that would be left behind');
   const listed = execFileSync('iptables-nft', ['-S'], { encoding: 'utf8' });
   t.match(listed, /-A DOCKER-USER -i tsd-alpha/, 'iptables still reads its table');
   await firewall.removeNetwork(networkRecord('alpha').id);
@@ -310,6 +312,7 @@ await test('beside rules of Docker’s kind', async (t) => {
   execFileSync('iptables-nft', ['-P', 'INPUT', 'ACCEPT']);
   await firewall.cleanUp();
   t.notMatch(nft('list', 'ruleset'), /tsd/, 'nothing is left');
+  t.strictSame(guestRules(), []);
   t.match(execFileSync('iptables-nft', ['-S'], { encoding: 'utf8' }), /-A DOCKER-USER -j RETURN/);
   t.strictSame(warnings.splice(0), []);
 });

@@ -1,11 +1,11 @@
 /**
- * What a test file must leave as it was: mounts, namespaces, interfaces, nft tables, cgroups, loop devices, temporary
- * directories and processes. The test runner is the subreaper of everything that its files start, so a process that
+ * What a test file must leave as it was: mounts, namespaces, interfaces, nft tables and rules, forwarding, cgroups, loop
+ * devices, temporary directories and processes. The test runner is the subreaper of everything that its files start, so a process that
  * detached itself is still found, and another user's processes are not.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -17,6 +17,8 @@ type Kind =
   | 'network namespace'
   | 'interface'
   | 'nft table'
+  | 'rule in another’s table'
+  | 'setting'
   | 'cgroup'
   | 'loop device'
   | 'temporary directory'
@@ -67,6 +69,8 @@ export function readHostState(): HostState {
     ['network namespace', new Set(networkNamespaces())],
     ['interface', new Set(readdirSync('/sys/class/net').filter(isOurs))],
     ['nft table', new Set(nftTables().filter(isOurs))],
+    ['rule in another’s table', new Set(guestRules().filter(isOurs))],
+    ['setting', new Set(settings().filter(isOurs))],
     ['cgroup', new Set(cgroups().filter(isOurs))],
     ['loop device', new Set(loopDevices().filter(isOurs))],
     ['temporary directory', new Set(temporaryDirectories())],
@@ -176,12 +180,35 @@ function networkNamespaces(): string[] {
 }
 
 function nftTables(): string[] {
+  return nftLines('tables').filter(Boolean);
+}
+
+/** What daemons have put into chains of other programs (DOCKER-USER, INPUT): the comment begins with their table's name. */
+export function guestRules(): string[] {
+  return nftLines('ruleset')
+    .filter((line) => /comment "tsd\w*: /.test(line))
+    .map((line) => line.trim().replace(/ packets \d+ bytes \d+/, ''));
+}
+
+function nftLines(what: 'tables' | 'ruleset'): string[] {
   try {
-    const listed = execFileSync('nft', ['list', 'tables'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return listed.trimEnd().split('\n').filter(Boolean);
+    const listed = execFileSync('nft', ['list', what], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+      maxBuffer: 1 << 28,
+    });
+    return listed.trimEnd().split('\n');
   } catch {
-    return []; // No nft on this host, so no tables of ours either.
+    return []; // No nft on this host, so nothing of ours either.
   }
+}
+
+/** Settings of the host that daemons change and take back. */
+function settings(): string[] {
+  return ['ipv4/ip_forward', 'ipv6/conf/all/forwarding'].flatMap((name) => {
+    const path = `/proc/sys/net/${name}`;
+    return existsSync(path) ? [`${name}=${readFileSync(path, 'utf8').trim()}`] : [];
+  });
 }
 
 /** Control groups named for tsd, in every hierarchy. Others' come and go without us. */
