@@ -16,6 +16,9 @@ if [ "$(uname -m)" = x86_64 ]; then emulator=qemu-system-x86; fi
 # shellcheck disable=SC2086
 sh scripts/setup.sh $emulator gcc make libc6-dev libseccomp2 libnftables1 e2fsprogs busybox-static mmdebstrap erofs-utils \
   iproute2 nftables zstd skopeo docker-registry apache2-utils openssl docker-compose
+# libFuzzer comes with a package that is named after the version of clang; without it the C tests say that they do not fuzz.
+version=$(apt-cache depends clang 2>/dev/null | sed -n 's/^ *Depends: clang-\([0-9]*\)$/\1/p')
+if [ -n "$version" ]; then sh scripts/setup.sh clang "libclang-rt-$version-dev"; fi
 PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 echo "== building"
