@@ -1,5 +1,5 @@
 /** `--link CONTAINER[:ALIAS]`: what one container is told of another in the default network (legacy). */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { TsdError } from '@tsd/shared/errors';
 import { type Attachment, predefinedNetworkId } from '../networks/network.ts';
 import type { ContainerRecord } from './container.ts';
@@ -22,6 +22,9 @@ export interface ResolvedLinks {
   /** Lines of /etc/hosts. */
   readonly hostLines: readonly string[];
 }
+
+/** Of an /etc/hosts that the daemon reads again. */
+const MAX_HOSTS_BYTES = 1024 * 1024;
 
 export const NO_LINKS: ResolvedLinks = { environment: [], hostLines: [] };
 
@@ -115,6 +118,8 @@ export function updateLinkingHosts(
     if (attachment === null || attachment === undefined) return;
     try {
       const { hosts } = containerFiles(roots, containerId);
+      // The container may write to it.
+      if (statSync(hosts).size > MAX_HOSTS_BYTES) throw new Error(`${hosts} is larger than ${MAX_HOSTS_BYTES} bytes`);
       const isOld = (line: string): boolean => {
         const [, first, second] = line.split(/\s+/);
         return first === alias && second === record.config.Hostname;
