@@ -18,11 +18,9 @@ import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import { resolveLinks } from './container-links.ts';
 import type { AttachedEndpoint } from './default-gateways.ts';
-import { joinedContainer } from './endpoint-request.ts';
-import { isRunning } from './lifecycle.ts';
+import { joinedContainer, livingProcess } from './joined-container.ts';
 import { type NetworkView, NO_NETWORK } from './network-files.ts';
 import { requestedPorts } from './requested-ports.ts';
-import { startTicks } from './start-ticks.ts';
 
 export type NetworkingDeps = Pick<ContainerDeps, 'events' | 'log' | 'networks' | 'store'>;
 
@@ -172,10 +170,9 @@ function runningTarget(
   if (target.id === record.id) throw new TsdError('bad_parameter', 'cannot join own network');
   if (target.status === 'restarting')
     throw new TsdError('conflict', `container ${target.id} is restarting, wait until the container is running`);
-  // Another process may have the pid by now, even one in the host's network.
-  if (!isRunning(target.status) || target.pid === null || startTicks(target.pid) !== target.pidStartTicks)
-    throw new TsdError('conflict', `cannot join network of a non running container: ${target.id}`);
-  return { ...target, pid: target.pid };
+  const pid = livingProcess(target);
+  if (pid === null) throw new TsdError('conflict', `cannot join network of a non running container: ${target.id}`);
+  return { ...target, pid };
 }
 
 /** @throws TsdError `conflict` where it has been removed: the files that go with the network are gone */

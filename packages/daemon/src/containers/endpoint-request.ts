@@ -9,17 +9,11 @@ import { checkEndpointConfig } from '../networks/endpoint-config.ts';
 import { DEFAULT_NETWORK, type NetworkRecord } from '../networks/network.ts';
 import type { NetworkStore } from '../networks/network-store.ts';
 import type { HostConfig } from './container.ts';
+import { joinedContainer } from './joined-container.ts';
 
 export interface RequestedEndpoint {
   readonly network: NetworkRecord;
   readonly config: EndpointSettings;
-}
-
-const CONTAINER_MODE = 'container:';
-
-/** The container whose network is shared, as the mode names it; null for the other modes. */
-export function joinedContainer(networkMode: string): string | null {
-  return networkMode.startsWith(CONTAINER_MODE) ? networkMode.slice(CONTAINER_MODE.length) : null;
 }
 
 /**

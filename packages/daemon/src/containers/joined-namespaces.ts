@@ -5,10 +5,7 @@
  */
 import { TsdError } from '@tsd/shared/errors';
 import type { ContainerRecord, HostConfig } from './container.ts';
-import { isRunning } from './lifecycle.ts';
-import { startTicks } from './start-ticks.ts';
-
-const CONTAINER_MODE = 'container:';
+import { CONTAINER_MODE, joinedContainer, livingProcess } from './joined-container.ts';
 
 type Modes = Pick<HostConfig, 'PidMode' | 'IpcMode'>;
 
@@ -19,7 +16,7 @@ interface Containers {
 
 /** Whether another container's pid or ipc namespace is joined. */
 export function joinsNamespace({ PidMode, IpcMode }: Modes): boolean {
-  return PidMode.startsWith(CONTAINER_MODE) || IpcMode.startsWith(CONTAINER_MODE);
+  return joinedContainer(PidMode) !== null || joinedContainer(IpcMode) !== null;
 }
 
 /**
@@ -30,8 +27,9 @@ export function joinsNamespace({ PidMode, IpcMode }: Modes): boolean {
  */
 export function withJoinedContainers(containers: Containers, hostConfig: HostConfig): HostConfig {
   const resolve = (mode: string, ofTarget: (target: HostConfig) => string): string => {
-    if (!mode.startsWith(CONTAINER_MODE)) return mode;
-    const target = find(containers, mode.slice(CONTAINER_MODE.length));
+    const reference = joinedContainer(mode);
+    if (reference === null) return mode;
+    const target = find(containers, reference);
     return ofTarget(target.hostConfig) === 'host' ? 'host' : CONTAINER_MODE + target.id;
   };
   return {
@@ -62,8 +60,9 @@ export function sharedIdRange(containers: Containers, hostConfig: Modes): number
     ['PID', hostConfig.PidMode],
     ['IPC', hostConfig.IpcMode],
   ] as const) {
-    if (!mode.startsWith(CONTAINER_MODE)) continue;
-    const { id, idRange } = containers.lookup(mode.slice(CONTAINER_MODE.length));
+    const joined = joinedContainer(mode);
+    if (joined === null) continue;
+    const { id, idRange } = containers.lookup(joined);
     if (idRange === null) {
       throw new TsdError(
         'bad_parameter',
@@ -90,28 +89,28 @@ export function joinedPids(
   containers: Containers,
   { hostConfig }: Pick<ContainerRecord, 'hostConfig'>,
 ): { readonly pid: number | undefined; readonly ipc: number | undefined } {
-  const { PidMode, IpcMode } = hostConfig;
-  const pid = PidMode.startsWith(CONTAINER_MODE)
-    ? runningPid(containers.lookup(PidMode.slice(CONTAINER_MODE.length)), '')
-    : undefined;
-  if (!IpcMode.startsWith(CONTAINER_MODE)) return { pid, ipc: undefined };
-  const donor = containers.lookup(IpcMode.slice(CONTAINER_MODE.length));
+  const joinedPid = joinedContainer(hostConfig.PidMode);
+  const joinedIpc = joinedContainer(hostConfig.IpcMode);
+  const pid = joinedPid === null ? undefined : runningPid(containers.lookup(joinedPid), '');
+  if (joinedIpc === null) return { pid, ipc: undefined };
+  const donor = containers.lookup(joinedIpc);
   const failure = `can't join IPC of container ${donor.id}: `;
   const ipc = runningPid(donor, failure);
   const donorMode = donor.hostConfig.IpcMode;
-  if (donorMode !== 'shareable' && !donorMode.startsWith(CONTAINER_MODE)) {
+  if (donorMode !== 'shareable' && joinedContainer(donorMode) === null) {
     throw new TsdError('conflict', `${failure}non-shareable IPC (hint: use IpcMode:shareable for the donor container)`);
   }
   return { pid, ipc };
 }
 
-/** Another process may have the pid by now: it counts only with the start time of the container's. */
-function runningPid({ id, status, pid, pidStartTicks }: ContainerRecord, failure: string): number {
-  if (status === 'restarting') {
-    throw new TsdError('conflict', `${failure}container ${id} is restarting, wait until the container is running`);
+function runningPid(record: ContainerRecord, failure: string): number {
+  if (record.status === 'restarting') {
+    throw new TsdError(
+      'conflict',
+      `${failure}container ${record.id} is restarting, wait until the container is running`,
+    );
   }
-  if (!isRunning(status) || pid === null || startTicks(pid) !== pidStartTicks) {
-    throw new TsdError('conflict', `${failure}container ${id} is not running`);
-  }
+  const pid = livingProcess(record);
+  if (pid === null) throw new TsdError('conflict', `${failure}container ${record.id} is not running`);
   return pid;
 }

@@ -5,7 +5,7 @@ import { bridged, containerRules, defaultGateways, hostInterface, namedEndpoint 
 import type { ContainerRecord } from './container.ts';
 import type { ContainerDeps } from './container-deps.ts';
 import type { AttachedEndpoint } from './default-gateways.ts';
-import { joinedContainer } from './endpoint-request.ts';
+import { joinedContainer } from './joined-container.ts';
 
 /**
  * Holds the host ports of containers that run, makes their names known, and lays the packet filter down for all of them.
