@@ -114,7 +114,7 @@ export class LayerIngestThread {
 class LayerOnItsWay {
   private readonly id: number;
   private readonly memory: SharedArrayBuffer;
-  private readonly memory8: Uint8Array;
+  private readonly memoryBytes: Buffer;
   private readonly post: (command: IngestCommand) => void;
   /** Offsets; the last one is being filled. */
   private readonly freeSlots: number[] = Array.from({ length: SLOTS }, (_, i) => i * SLOT_BYTES);
@@ -125,7 +125,7 @@ class LayerOnItsWay {
   constructor(id: number, memory: SharedArrayBuffer, post: (command: IngestCommand) => void) {
     this.id = id;
     this.memory = memory;
-    this.memory8 = new Uint8Array(memory);
+    this.memoryBytes = Buffer.from(memory);
     this.post = post;
   }
 
@@ -173,7 +173,8 @@ class LayerOnItsWay {
       const slot = this.freeSlots.at(-1);
       if (slot === undefined || this.outcome !== null) return;
       const bytes = Math.min(piece.length - at, SLOT_BYTES - this.filled);
-      this.memory8.set(piece.subarray(at, at + bytes), slot + this.filled);
+      // Not set(), which copies to shared memory word by word.
+      Buffer.prototype.copy.call(piece, this.memoryBytes, slot + this.filled, at, at + bytes);
       at += bytes;
       this.filled += bytes;
       if (this.filled === SLOT_BYTES) this.flush();

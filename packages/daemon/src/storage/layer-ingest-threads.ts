@@ -5,7 +5,8 @@ import { LayerIngestThread } from './layer-ingest-thread.ts';
 
 /** Each takes some 30 MB and, while it has something to do, a processor. */
 const MAX_THREADS = 2;
-const IDLE_MS = 2000;
+/** Long enough for the next image of a row: a fresh thread is slow until V8 has compiled what it does. */
+const IDLE_MS = 12_000;
 
 export interface LayerIngestThreads {
   /** As LayerIngestThread.ingest, in the thread that has the fewest layers at hand. Never waits for other layers' sources. */
@@ -31,7 +32,8 @@ export function createLayerIngestThreads(): LayerIngestThreads {
     const idle = threads.filter((thread) => thread.load === 0);
     threads = threads.filter((thread) => !idle.includes(thread));
     await Promise.all(idle.map((thread) => thread.close()));
-    releaseFreeMemory();
+    // Collecting everything holds up the event loop: not while layers are on their way. Who ends last comes here again.
+    if (threads.length === 0) releaseFreeMemory();
   };
 
   const closeWhenIdle = (): void => {
