@@ -14,16 +14,31 @@ export interface LayerIngestThreads {
   close(): Promise<void>;
 }
 
-export function createLayerIngestThreads(): LayerIngestThreads {
-  let threads: LayerIngestThread[] = [];
+/** What it is made of; tests have their own. */
+export interface LayerIngestThreadsParts {
+  readonly createThread: () => IngestThread;
+  readonly releaseFreeMemory: () => void;
+  readonly idleMs: number;
+}
+
+export type IngestThread = Pick<LayerIngestThread, 'ingest' | 'load' | 'broken' | 'close'>;
+
+const PARTS: LayerIngestThreadsParts = {
+  createThread: () => new LayerIngestThread(),
+  releaseFreeMemory,
+  idleMs: IDLE_MS,
+};
+
+export function createLayerIngestThreads(parts: LayerIngestThreadsParts = PARTS): LayerIngestThreads {
+  let threads: IngestThread[] = [];
   let idleTimer: NodeJS.Timeout | null = null;
 
-  const choose = (): LayerIngestThread => {
+  const choose = (): IngestThread => {
     // One that has died is of no use.
     threads = threads.filter((thread) => !thread.broken);
     const [leastLoaded] = threads.toSorted((a, b) => a.load - b.load);
     if (leastLoaded !== undefined && (leastLoaded.load === 0 || threads.length >= MAX_THREADS)) return leastLoaded;
-    const thread = new LayerIngestThread();
+    const thread = parts.createThread();
     threads.push(thread);
     return thread;
   };
@@ -33,12 +48,12 @@ export function createLayerIngestThreads(): LayerIngestThreads {
     threads = threads.filter((thread) => !idle.includes(thread));
     await Promise.all(idle.map((thread) => thread.close()));
     // Collecting everything holds up the event loop: not while layers are on their way. Who ends last comes here again.
-    if (threads.length === 0) releaseFreeMemory();
+    if (threads.length === 0) parts.releaseFreeMemory();
   };
 
   const closeWhenIdle = (): void => {
     if (idleTimer !== null) clearTimeout(idleTimer);
-    idleTimer = setTimeout(() => void closeIdle(), IDLE_MS);
+    idleTimer = setTimeout(() => void closeIdle(), parts.idleMs);
     idleTimer.unref();
   };
 
