@@ -13,6 +13,7 @@ import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import { BUNDLE_WRAPPER } from './src/bundle-script.ts';
 
 const root = import.meta.dirname;
 const dist = join(root, 'dist');
@@ -47,6 +48,9 @@ for (const [name, plugins] of [
     entryPoints: [join(root, 'src/main.ts')],
     outfile: join(dist, `${name}.cjs`),
     plugins: [...plugins],
+    banner: { js: BUNDLE_WRAPPER.before },
+    footer: { js: BUNDLE_WRAPPER.after },
+    charset: 'ascii',
     // import() becomes require().
     supported: { 'dynamic-import': false },
   });

@@ -3,10 +3,18 @@ import { readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Script } from 'node:vm';
 
-/** Compiles a CommonJS bundle. A cache that does not fit (another Node.js) is rejected by V8 and only not used. */
+/** What stands before and after the code of a bundle in its file, so that the file as it is can be compiled. */
+export const BUNDLE_WRAPPER = {
+  before: '(function (exports, require, module, __filename, __dirname) {',
+  after: '})',
+} as const;
+
+/**
+ * Compiles a CommonJS bundle with its wrapper. A cache that does not fit (another Node.js) is rejected by V8 and only not used.
+ * The bundler writes ASCII, so that each byte is a character: UTF-8 would be looked through for others.
+ */
 export function compileBundle(bundlePath: string, cachedData: Buffer | undefined): Script {
-  const source = readFileSync(bundlePath, 'utf8');
-  return new Script(`(function (exports, require, module, __filename, __dirname) {${source}\n})`, {
+  return new Script(readFileSync(bundlePath, 'latin1'), {
     filename: bundlePath,
     ...(cachedData === undefined ? {} : { cachedData }),
   });

@@ -106,8 +106,9 @@ export function showError(
   error: unknown,
   command?: { readonly path: string; readonly spec: CommandSpec },
 ): number {
-  // The reader of our output has gone: nothing to tell, and nobody to tell it.
-  if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT_CODE_SIGPIPE;
+  // The reader of our output has gone: nothing to tell, and nobody to tell it. A socket says it otherwise than a pipe.
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === 'EPIPE' || (code === 'ECONNRESET' && syscall === 'write')) return EXIT_CODE_SIGPIPE;
   const known = error instanceof CliError || error instanceof TsdError;
   const reason = error instanceof Error ? error.message : String(error);
   const message = known ? reason : `internal error: ${reason}`;

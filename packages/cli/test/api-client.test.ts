@@ -63,10 +63,12 @@ t.test('a hijacked connection: both directions, half-closed', async (t) => {
   const stream = await client.hijack({ method: 'POST', path: '/containers/x/attach' });
   t.equal(stream.multiplexed, true);
   const parts: Buffer[] = [stream.head];
-  stream.socket.on('data', (chunk: Buffer) => parts.push(chunk));
-  stream.socket.resume();
-  stream.socket.end('hello');
-  await once(stream.socket, 'end');
+  await new Promise<void>((resolve, reject) => {
+    stream.connection.hand({ data: (chunk) => parts.push(chunk), end: resolve, error: reject });
+    stream.connection.resume();
+    stream.connection.write(Buffer.from('hel'), Buffer.from('lo'));
+    stream.connection.endWriting();
+  });
   t.equal(Buffer.concat(parts).toString(), 'hello');
   const [request] = daemon.requests;
   t.equal(request?.headers.upgrade, 'tcp');

@@ -1,5 +1,4 @@
 /** `-p` and `--expose` as Docker reads them (github.com/docker/go-connections/nat). */
-import { isIP } from 'node:net';
 import { TsdError } from './errors.ts';
 
 export type PortProtocol = 'tcp' | 'udp' | 'sctp';
@@ -32,7 +31,9 @@ export function parsePublish(text: string): PublishedPort[] {
     hostText = hostColon === -1 ? host : host.slice(hostColon + 1);
     hostIp = hostColon === -1 ? '' : host.slice(0, hostColon);
     if (hostIp.startsWith('[') && hostIp.endsWith(']')) hostIp = hostIp.slice(1, -1);
-    if (hostIp !== '' && isIP(hostIp) === 0) throw new TsdError('bad_parameter', `invalid IP address: ${hostIp}`);
+    // Loaded only for an address: the client would take 3 ms longer to start.
+    if (hostIp !== '' && process.getBuiltinModule('node:net').isIP(hostIp) === 0)
+      throw new TsdError('bad_parameter', `invalid IP address: ${hostIp}`);
   }
   const host = hostText === '' ? null : parseRange(hostText, 'hostPort');
   const count = container.end - container.start;

@@ -1,7 +1,7 @@
 /** The client's side of the Docker Engine API on a Unix socket: requests over kept-alive connections, and hijacking. */
-import { connect, type Socket } from 'node:net';
 import { ApiError, ConnectionLostError } from './api-error.ts';
 import type { ApiRequest } from './api-request.ts';
+import { Connection, type ConnectionUser } from './connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ApiResponse, type Exchange, type HijackedStream, runExchange } from './exchange.ts';
 
@@ -19,41 +19,40 @@ export interface ApiClient {
 }
 
 export function createApiClient(endpoint: Endpoint): ApiClient {
-  const idle: Socket[] = [];
-  const open = new Set<Socket>();
+  const idle: Connection[] = [];
+  const open = new Set<Connection>();
 
-  const connection = (fresh: boolean): Socket => {
-    const kept = fresh ? undefined : idle.pop();
-    if (kept !== undefined) {
+  /** What ends while nobody uses it is not used again. */
+  const idleUser = (connection: Connection): ConnectionUser => ({
+    data: () => connection.close(),
+    end: () => connection.close(),
+    error: () => connection.close(),
+  });
+  const freshConnection = (): Connection => {
+    const connection = new Connection(endpoint.socketPath);
+    open.add(connection);
+    return connection;
+  };
+  const connection = (fresh: boolean): Connection => {
+    for (let kept = fresh ? undefined : idle.pop(); kept !== undefined; kept = idle.pop()) {
+      if (kept.closed) continue;
       kept.ref();
       return kept;
     }
-    const socket = connect({ path: endpoint.socketPath, allowHalfOpen: true });
-    open.add(socket);
-    // Whoever uses the connection hears of its errors too; an idle one that breaks is simply not used again.
-    socket.on('error', ignore);
-    socket.on('end', () => {
-      if (idle.includes(socket)) socket.destroy();
-    });
-    socket.once('close', () => {
-      open.delete(socket);
-      const position = idle.indexOf(socket);
-      if (position !== -1) idle.splice(position, 1);
-    });
-    return socket;
+    return freshConnection();
   };
-
-  const keep = (socket: Socket): void => {
-    if (socket.destroyed || socket.readableEnded) return;
-    socket.unref();
-    socket.resume();
-    idle.push(socket);
+  const keep = (kept: Connection): void => {
+    if (kept.closed || kept.ended) return;
+    kept.hand(idleUser(kept));
+    kept.unref();
+    kept.resume();
+    idle.push(kept);
   };
 
   const exchange = (request: ApiRequest, upgrade: boolean, fresh = false): Promise<Exchange> => {
-    const socket = connection(fresh);
-    const reused = socket.bytesRead > 0;
-    return runExchange(socket, request, upgrade, endpoint, keep).catch((error: unknown) => {
+    const used = connection(fresh);
+    const reused = used.bytesRead > 0;
+    return runExchange(used, request, upgrade, endpoint, keep).catch((error: unknown) => {
       // The daemon closed a kept-alive connection before it read this request: a safe one is sent again.
       if (error instanceof ConnectionLostError && reused && !fresh && request.method === 'GET') {
         return exchange(request, upgrade, true);
@@ -88,10 +87,10 @@ export function createApiClient(endpoint: Endpoint): ApiClient {
       return result.hijacked;
     },
     preconnect() {
-      idle.push(connection(true));
+      idle.push(freshConnection());
     },
     close() {
-      for (const socket of open) socket.destroy();
+      for (const each of open) each.close();
     },
   };
 }
@@ -107,8 +106,4 @@ async function apiError(response: ApiResponse): Promise<ApiError> {
     // Not JSON: the text itself is the message.
   }
   return new ApiError(response.status, message === '' ? `status ${response.status} without a message` : message);
-}
-
-function ignore(): void {
-  // Nothing to do.
 }

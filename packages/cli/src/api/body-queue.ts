@@ -1,25 +1,25 @@
-import type { Socket } from 'node:net';
+import type { Connection } from './connection.ts';
 
-/** The body may run ahead of its reader by this much before the socket is paused. */
+/** The body may run ahead of its reader by this much before the connection is paused. */
 const BUFFERED_BODY_BYTES = 1024 * 1024;
 
-/** The body of one response between the socket and its reader; pauses the socket while the reader is behind. */
+/** The body of one response between the connection and its reader; pauses the connection while the reader is behind. */
 export class BodyQueue {
-  readonly #socket: Socket;
+  readonly #connection: Connection;
   #chunks: Buffer[] = [];
   #bufferedBytes = 0;
   #ended = false;
   #error: unknown;
   #wake: (() => void) | undefined;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor(connection: Connection) {
+    this.#connection = connection;
   }
 
   push(chunk: Buffer): void {
     this.#chunks.push(chunk);
     this.#bufferedBytes += chunk.length;
-    if (this.#bufferedBytes > BUFFERED_BODY_BYTES) this.#socket.pause();
+    if (this.#bufferedBytes > BUFFERED_BODY_BYTES) this.#connection.pause();
     this.#wake?.();
   }
 
@@ -39,7 +39,7 @@ export class BodyQueue {
       if (ready.length > 0) {
         this.#chunks = [];
         this.#bufferedBytes = 0;
-        if (this.#socket.isPaused() && !this.#ended) this.#socket.resume();
+        if (this.#connection.paused && !this.#ended) this.#connection.resume();
         yield* ready;
         continue;
       }

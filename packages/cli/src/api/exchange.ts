@@ -1,8 +1,8 @@
 /** One request and its response on one connection. */
-import type { Socket } from 'node:net';
 import { ApiError, ConnectionLostError, cannotConnect } from './api-error.ts';
 import { type ApiRequest, encodeHead } from './api-request.ts';
 import { BodyQueue } from './body-queue.ts';
+import type { Connection } from './connection.ts';
 import type { Endpoint } from './endpoint.ts';
 import { type ResponseHead, ResponseParser } from './response-parser.ts';
 
@@ -18,8 +18,9 @@ export interface ApiResponse {
 
 /** A connection that became a raw byte stream in both directions. */
 export interface HijackedStream {
-  readonly socket: Socket;
-  /** Bytes of the stream that came together with the response head; they come before the socket's. */
+  /** Paused; its next user resumes it. */
+  readonly connection: Connection;
+  /** Bytes of the stream that came together with the response head; they come before the connection's. */
   readonly head: Buffer;
   /** Whether output is multiplexed in Docker's 8-byte frames (else raw: a tty). */
   readonly multiplexed: boolean;
@@ -32,14 +33,14 @@ export interface Exchange {
 
 /** Sends one request and resolves when the head of its response is there. */
 export function runExchange(
-  socket: Socket,
+  connection: Connection,
   request: ApiRequest,
   upgrade: boolean,
   endpoint: Endpoint,
-  keep: (socket: Socket) => void,
+  keep: (connection: Connection) => void,
 ): Promise<Exchange> {
   return new Promise((resolve, reject) => {
-    const body = new BodyQueue(socket);
+    const body = new BodyQueue(connection);
     let head: ResponseHead | undefined;
     let upgradedHead: Buffer | undefined;
     let finished = false;
@@ -54,72 +55,64 @@ export function runExchange(
           body.push(chunk);
         },
         end(reusable) {
-          detach();
+          finished = true;
           body.end();
-          if (reusable && !sending) keep(socket);
-          else socket.destroy();
+          if (reusable && !sending) keep(connection);
+          else connection.close();
         },
         upgraded(rest) {
-          detach();
-          socket.pause();
+          finished = true;
+          connection.pause();
           upgradedHead = rest;
         },
       },
     );
-    const onData = (chunk: Buffer): void => {
-      try {
-        parser.push(chunk);
-      } catch (error) {
-        fail(error);
-        return;
-      }
-      deliver();
-    };
-    const onEnd = (): void => {
-      try {
-        parser.close();
-      } catch {
-        fail(new ConnectionLostError(endpoint));
-        return;
-      }
-      deliver();
-      socket.destroy();
-    };
-    const onError = (error: NodeJS.ErrnoException): void => {
-      const connecting = error.syscall === 'connect';
-      fail(connecting ? cannotConnect(error, endpoint) : new ConnectionLostError(endpoint, { cause: error }));
-    };
-    const detach = (): void => {
-      finished = true;
-      socket.off('data', onData);
-      socket.off('end', onEnd);
-      socket.off('close', onEnd);
-      socket.off('error', onError);
-    };
     const deliver = (): void => {
       if (head === undefined) return;
-      const hijacked = upgradedHead === undefined ? undefined : hijackedStream(socket, head, upgradedHead);
+      const hijacked = upgradedHead === undefined ? undefined : hijackedStream(connection, head, upgradedHead);
       resolve({ response: apiResponse(head, body), hijacked });
     };
     const fail = (error: unknown): void => {
       if (finished) return;
-      detach();
-      socket.destroy();
+      finished = true;
+      connection.close();
       body.fail(error);
       reject(error);
     };
-
-    socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.on('close', onEnd);
-    socket.on('error', onError);
-    socket.resume();
+    connection.hand({
+      data(chunk) {
+        if (finished) return;
+        try {
+          parser.push(chunk);
+        } catch (error) {
+          fail(error);
+          return;
+        }
+        deliver();
+      },
+      end() {
+        if (finished) return;
+        try {
+          parser.close();
+        } catch {
+          fail(new ConnectionLostError(endpoint));
+          return;
+        }
+        deliver();
+        connection.close();
+      },
+      error(error) {
+        const connecting = error.syscall === 'connect';
+        fail(connecting ? cannotConnect(error, endpoint) : new ConnectionLostError(endpoint, { cause: error }));
+      },
+    });
+    connection.resume();
     let sending = request.stream !== undefined;
     const payload = request.json === undefined ? undefined : Buffer.from(JSON.stringify(request.json));
     const requestHead = encodeHead(request, upgrade, payload?.length);
-    socket.write(payload === undefined ? requestHead : Buffer.concat([requestHead, payload]));
+    connection.write(requestHead, ...(payload === undefined ? [] : [payload]));
     if (request.stream !== undefined) {
-      sendChunks(socket, request.stream, () => finished)
+      sendChunks(connection, request.stream, () => finished)
         .then(() => {
           sending = false;
         })
@@ -129,24 +122,26 @@ export function runExchange(
 }
 
 /** Writes the stream as HTTP chunks, one at a time; stops early where the daemon has already answered. */
-async function sendChunks(socket: Socket, stream: AsyncIterable<Uint8Array>, answered: () => boolean): Promise<void> {
+async function sendChunks(
+  connection: Connection,
+  stream: AsyncIterable<Uint8Array>,
+  answered: () => boolean,
+): Promise<void> {
   for await (const chunk of stream) {
-    if (answered() || socket.destroyed) return;
+    if (answered() || connection.closed) return;
     if (chunk.length === 0) continue;
-    socket.cork();
-    socket.write(`${chunk.length.toString(16)}\r\n`);
-    socket.write(chunk);
+    connection.write(Buffer.from(`${chunk.length.toString(16)}\r\n`), chunk, CRLF);
     // The source may use the chunk's memory again once it is asked for the next one.
-    const written = new Promise<void>((resolve) => socket.write('\r\n', () => resolve()));
-    socket.uncork();
-    await written;
+    await connection.sent();
   }
-  if (!answered() && !socket.destroyed) socket.write('0\r\n\r\n');
+  if (!answered()) connection.write(Buffer.from('0\r\n\r\n'));
 }
 
-function hijackedStream(socket: Socket, head: ResponseHead, rest: Buffer): HijackedStream {
+const CRLF = Buffer.from('\r\n');
+
+function hijackedStream(connection: Connection, head: ResponseHead, rest: Buffer): HijackedStream {
   const type = head.headers.get('content-type') ?? '';
-  return { socket, head: rest, multiplexed: type.includes('multiplexed-stream') };
+  return { connection, head: rest, multiplexed: type.includes('multiplexed-stream') };
 }
 
 function apiResponse(head: ResponseHead, body: BodyQueue): ApiResponse {

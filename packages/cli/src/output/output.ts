@@ -1,6 +1,6 @@
 /** stdout and stderr of the client. */
 import { write, writeSync } from 'node:fs';
-import { isatty } from 'node:tty';
+import { isTerminal } from '../api/pipe-handle.ts';
 import { terminalSize } from './terminal-size.ts';
 
 export interface Output {
@@ -24,7 +24,7 @@ const QUEUED_BYTES = 1024 * 1024;
  * a slow reader keeps a pipe full. Throws what write(2) throws (EPIPE ends the client quietly, see main).
  */
 export function createOutput(descriptor: 1 | 2): Output {
-  const isTerminal = isatty(descriptor);
+  const toTerminal = isTerminal(descriptor);
   let queue: Uint8Array[] = [];
   let queuedBytes = 0;
   let writing = false;
@@ -59,7 +59,7 @@ export function createOutput(descriptor: 1 | 2): Output {
   };
 
   return {
-    isTerminal,
+    isTerminal: toTerminal,
     get columns() {
       return terminalSize(descriptor)?.columns ?? 80;
     },

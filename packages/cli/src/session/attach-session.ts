@@ -1,7 +1,6 @@
 /** The streams of one attached container: frames or a raw tty to stdout and stderr, stdin to the container. */
 import { createFrameDecoder, STREAM_STDERR, STREAM_SYSTEM_ERROR } from '@tsd/shared/stream-framing';
 import type { HijackedStream } from '../api/exchange.ts';
-import { writable } from '../api/socket-writable.ts';
 import { CliError } from '../cli-error.ts';
 import type { Output } from '../output/output.ts';
 import { createDetachDetector } from './detach-keys.ts';
@@ -25,7 +24,7 @@ export interface AttachOptions {
  */
 export function runAttachSession(options: AttachOptions): Promise<AttachEnd> {
   const { stream, input, detachKeys } = options;
-  const { socket } = stream;
+  const { connection } = stream;
   return new Promise((resolve, reject) => {
     const output = createOutputSplitter(options);
     let ended = false;
@@ -34,13 +33,12 @@ export function runAttachSession(options: AttachOptions): Promise<AttachEnd> {
     const finish = (end: AttachEnd): void => {
       if (ended) return;
       ended = true;
-      // destroy() of Node's sockets makes process.stderr, which costs a millisecond. Here the client is about to end.
-      if (end !== 'closed') socket.destroy();
+      connection.close();
       output.finish().then(() => resolve(detached ? 'detached' : end), reject);
     };
     const fail = (error: unknown): void => {
       ended = true;
-      socket.destroy();
+      connection.close();
       reject(error);
     };
     const take = (chunk: Buffer): void => {
@@ -51,16 +49,13 @@ export function runAttachSession(options: AttachOptions): Promise<AttachEnd> {
         fail(error);
         return;
       }
-      socket.pause();
-      output.drained().then(() => socket.resume(), fail);
+      connection.pause();
+      output.drained().then(() => connection.resume(), fail);
     };
 
-    socket.on('data', take);
-    socket.on('end', () => finish('closed'));
-    socket.on('close', () => finish('closed'));
-    socket.on('error', () => finish('lost'));
+    connection.hand({ data: take, end: () => finish('closed'), error: () => finish('lost') });
     if (stream.head.length > 0) take(stream.head);
-    socket.resume();
+    connection.resume();
     if (input !== undefined) {
       copyInput(input, stream, detachKeys)
         .then((left) => {
@@ -79,15 +74,15 @@ async function copyInput(
   stream: HijackedStream,
   detachKeys: Uint8Array,
 ): Promise<boolean> {
-  const { socket } = stream;
+  const { connection } = stream;
   const detector = detachKeys.length === 0 ? undefined : createDetachDetector(detachKeys);
   for await (const chunk of input) {
-    if (socket.destroyed || socket.writableEnded) return false;
+    if (connection.closed) return false;
     const { pass, detached } = detector?.push(chunk) ?? { pass: chunk, detached: false };
-    if (pass.length > 0 && !socket.write(pass)) await writable(socket);
+    if (pass.length > 0 && !connection.write(pass)) await connection.sent();
     if (detached) return true;
   }
-  if (!socket.destroyed) socket.end();
+  connection.endWriting();
   return false;
 }
 

@@ -1,5 +1,5 @@
 /** --sig-proxy: signals of the client go to the container (docker/cli ForwardAllSignals). */
-import { constants } from 'node:os';
+import { parseSignal } from '@tsd/shared/signal-names';
 import type { ApiClient } from '../api/api-client.ts';
 import type { Output } from '../output/output.ts';
 
@@ -45,7 +45,7 @@ export function forwardSignals(client: ApiClient, target: SignalTarget, stderr: 
       process.exit(1);
     }
     if (id === undefined) {
-      if (isTermination) target.interrupted(128 + constants.signals[signal]);
+      if (isTermination) target.interrupted(128 + parseSignal(signal));
       return;
     }
     client

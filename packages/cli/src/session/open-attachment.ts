@@ -56,7 +56,7 @@ export async function openAttachment(context: CommandContext, options: Attachmen
     },
     close() {
       for (const cleanup of cleanups.splice(0)) cleanup();
-      if (!stream.socket.readableEnded) stream.socket.destroy();
+      stream.connection.close();
     },
   };
 }
