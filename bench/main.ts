@@ -20,6 +20,7 @@ import * as networkRows from './network-rows.ts';
 import { runtimeSamples } from './oci-runtimes.ts';
 import { debianMegabytes, type RegistryImages, startRegistryImages } from './registry-images.ts';
 import * as registryRows from './registry-rows.ts';
+import { startShellTimer } from './shell-timer.ts';
 import { type Budget, printTable, type Row, ratio } from './table.ts';
 
 const { values } = parseArgs({ options: { rows: { type: 'string' }, rounds: { type: 'string', default: '15' } } });
@@ -108,7 +109,7 @@ async function compare(what: string, budget: Budget, work: (engine: Engine) => S
 }
 
 async function runRow(): Promise<void> {
-  await compare('run --rm --network none busybox true', ratio(5), (engine) => () => timed(() => engine.runTrue()));
+  await compare('run --rm --network none busybox true', ratio(5), (engine) => () => engine.runTrue());
 }
 
 async function lifeRow(): Promise<void> {
@@ -124,7 +125,8 @@ async function lifeRow(): Promise<void> {
 }
 
 async function launcherRow(): Promise<void> {
-  const runtimes = runtimeSamples(directory);
+  const shell = startShellTimer();
+  const runtimes = runtimeSamples(directory, shell);
   const { sample, close } = await launcherSample(directory);
   try {
     const [ours = Number.NaN, ...others] = await alternate([sample, ...runtimes.map((one) => one.sample)], rounds * 2);
@@ -133,6 +135,7 @@ async function launcherRow(): Promise<void> {
     rows.push({ what: 'launcher alone: plan in, `true`, exit out', unit: 'ms', ours, theirs, budget });
   } finally {
     await close();
+    shell.close();
   }
 }
 

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { createReadStream, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Api, run, TSDCTL } from '../test/support/client.ts';
+import { type Api, TSDCTL } from '../test/support/client.ts';
 import { startDaemon } from '../test/support/daemon.ts';
 import { dockerdMissing, startDockerd } from '../test/support/dockerd.ts';
 import { eventually } from '../test/support/eventually.ts';
@@ -13,15 +13,17 @@ import { busyboxLayer, dockerArchive } from '../test/support/images.ts';
 import { addNetworkNamespace, type NetworkNamespace } from '../test/support/network-namespace.ts';
 import { makeOutside, type Outside } from '../test/support/outside.ts';
 import * as containers from './containers.ts';
+import { clientRun } from './engines.ts';
 import { alternate, type Sample, timed } from './measure.ts';
+import { startShellTimer } from './shell-timer.ts';
 import { type Budget, type Row, ratio } from './table.ts';
 
 /** An engine with its default network. */
 interface Networked {
   readonly name: string;
   readonly api: Api;
-  /** `run --rm busybox true` by the engine's own client. */
-  readonly runTrue: () => Promise<void>;
+  /** Milliseconds of `run --rm busybox true` by the engine's own client. */
+  readonly runTrue: () => Promise<number>;
   readonly outside: Outside;
   remove(): Promise<void>;
 }
@@ -79,24 +81,19 @@ async function inNamespace(
 ): Promise<Networked> {
   const namespace = addNetworkNamespace(`tsd-bench-${name}-${process.pid}`);
   const { api, socketPath, program, remove } = await start(namespace);
+  const shell = startShellTimer();
   const outside = makeOutside(namespace.name);
   return {
     name,
     api,
-    runTrue: clientRun(program, socketPath),
+    runTrue: clientRun(shell, program, socketPath),
     outside,
     remove: async () => {
+      shell.close();
       outside.remove();
       await remove();
       namespace.remove();
     },
-  };
-}
-
-function clientRun(program: string, socketPath: string): () => Promise<void> {
-  return async () => {
-    const { code, stderr } = await run(program, ['-H', `unix://${socketPath}`, 'run', '--rm', 'busybox', 'true']);
-    if (code !== 0) throw new Error(`${program}: ${stderr}`);
   };
 }
 
@@ -117,7 +114,7 @@ async function compare(
 
 export async function bridgeRow(engines: NetworkEngines, bench: NetworkBench): Promise<void> {
   const row = { what: 'run --rm busybox true, on the bridge', unit: 'ms', budget: ratio(6) } as const;
-  await compare(engines, bench, row, (engine) => () => timed(() => engine.runTrue()), bench.rounds);
+  await compare(engines, bench, row, (engine) => () => engine.runTrue(), bench.rounds);
 }
 
 /** The start of a container on the bridge beside one without a network, over the API, in turn. */

@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../test/support/client.ts';
 import { busyboxLayer } from '../test/support/images.ts';
-import { type Sample, timed } from './measure.ts';
+import type { Sample } from './measure.ts';
+import type { ShellTimer } from './shell-timer.ts';
 
 /**
  * crun refuses a hybrid host, so there it runs where the unified hierarchy is out of sight; and without cgroups, as its
@@ -23,20 +23,18 @@ const RUNTIMES = [
 const NAMESPACES = ['pid', 'network', 'ipc', 'uts', 'mount', 'cgroup'];
 
 /** One sample for each runtime of the host, named. */
-export function runtimeSamples(directory: string): { name: string; sample: Sample }[] {
+export function runtimeSamples(directory: string, shell: ShellTimer): { name: string; sample: Sample }[] {
   const present = RUNTIMES.filter(({ program }) => existsSync(program));
   if (present[0] === undefined) return [];
   const bundle = makeBundle(directory, present[0].program);
   return present.map(({ name, command }, index) => {
     const state = join(directory, `runtime-state-${index}`);
     let round = 0;
-    const sample: Sample = () =>
-      timed(async () => {
-        round += 1;
-        const [program = '', ...args] = [...command, '--root', state, 'run', '--bundle', bundle, `tsd-bench-${round}`];
-        const { code, stderr } = await run(program, args);
-        if (code !== 0) throw new Error(`${name}: ${stderr}`);
-      });
+    const sample: Sample = () => {
+      round += 1;
+      const [program = '', ...args] = [...command, '--root', state, 'run', '--bundle', bundle, `tsd-bench-${round}`];
+      return shell.time(program, args);
+    };
     return { name, sample };
   });
 }
