@@ -66,3 +66,51 @@ t.test('migrations apply in order, once, and a failing one leaves nothing of its
   db.close();
   t.end();
 });
+
+t.test('endpoints of before their indexes were partial are kept, and still unique', (t) => {
+  const path = join(directory, 'endpoints.db');
+  const container = 'c'.repeat(64);
+  const network = 'd'.repeat(64);
+  const before = openDatabase(path, readMigrations().slice(0, 4));
+  before
+    .prepare(
+      `INSERT INTO containers (id, name, status, image_id, image_reference, config, host_config, created_at)
+       VALUES (?, 'c', 'created', 'sha256:1', 'i', '{}', '{}', '2026-11-29T00:00:00Z')`,
+    )
+    .run(container);
+  const put = (
+    db: typeof before,
+    networkId: string,
+    id: string | null,
+    ipv4: string | null,
+    name: string | null,
+  ): void => {
+    db.prepare(
+      `INSERT INTO endpoints (container_id, network_id, network_name, position, config, id, ipv4, interface)
+       VALUES (?, ?, 'n', 0, '{"IPAMConfig":{"IPv4Address":"10.0.0.9"}}', ?, ?, ?)`,
+    ).run(container, networkId, id, ipv4, name);
+  };
+  put(before, network, 'e'.repeat(64), '10.0.0.2', 'eth0');
+  put(before, 'f'.repeat(64), null, null, null);
+  before.close();
+
+  const db = openDatabase(path);
+  t.strictSame(
+    db.prepare('SELECT network_id, id, ipv4, interface, requested_ipv4 FROM endpoints ORDER BY network_id').all(),
+    [
+      { network_id: network, id: 'e'.repeat(64), ipv4: '10.0.0.2', interface: 'eth0', requested_ipv4: '10.0.0.9' },
+      { network_id: 'f'.repeat(64), id: null, ipv4: null, interface: null, requested_ipv4: '10.0.0.9' },
+    ],
+  );
+  const other = 'a'.repeat(64);
+  t.throws(() => put(db, other, 'e'.repeat(64), null, null), /UNIQUE constraint failed: endpoints.id/);
+  t.throws(() => put(db, other, '1'.repeat(64), null, 'eth0'), /UNIQUE constraint failed: endpoints.container_id/);
+  t.throws(
+    () =>
+      db.prepare("UPDATE endpoints SET network_id = ?, id = ?, ipv4 = '10.0.0.2' WHERE id IS NULL").run(network, other),
+    /UNIQUE constraint failed: endpoints/,
+  );
+  put(db, other, null, null, null);
+  db.close();
+  t.end();
+});
