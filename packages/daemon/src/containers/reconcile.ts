@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
+import { spreadSubdirectories } from '../os/spread-directories.ts';
 import type { Supervisor } from '../runtime/supervisor.ts';
 import { releaseNetworks, removeInterfaces } from './attach-networks.ts';
 import type { ContainerRecord } from './container.ts';
@@ -66,6 +67,7 @@ function makeRoots(roots: StateRoots): void {
   for (const directory of [containersDirectory(roots), trashDirectory(roots), runtimeDirectories(roots)]) {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
   }
+  spreadSubdirectories(containersDirectory(roots));
 }
 
 /** A failure here is one container's, never the daemon's. */
