@@ -8,6 +8,7 @@ import {
   removeContainerCgroups,
 } from '../packages/daemon/src/os/cgroup-files.ts';
 import { collectYoungGarbage } from '../packages/daemon/src/os/release-memory.ts';
+import { spreadSubdirectories } from '../packages/daemon/src/os/spread-directories.ts';
 import { createSeccompCompiler } from '../packages/daemon/src/runtime/compile-seccomp.ts';
 import { readHostFacts } from '../packages/daemon/src/runtime/host-facts.ts';
 import { createLauncher } from '../packages/daemon/src/runtime/launch.ts';
@@ -41,6 +42,8 @@ export async function launcherSample(directory: string): Promise<{ sample: Sampl
     }),
   });
   const compileSeccomp = createSeccompCompiler();
+  // Where containers' directories are, the daemon does so too.
+  spreadSubdirectories(root);
 
   const sample: Sample = async () => {
     const id = randomBytes(32).toString('hex');
