@@ -96,6 +96,8 @@ int step_set_credentials(struct launch *launch, const struct step *step);
 
 /* netlink.c */
 int step_netlink(const struct step *step);
+/* Brings up `lo` ahead of the plan, which asks for that too and tells what is wrong: the kernel then takes 0.1 ms less for it. */
+void raise_loopback(void);
 
 /* stdio.c */
 int step_open_pty(struct launch *launch, const struct step *step);

@@ -1,8 +1,11 @@
 /* Netlink requests and their acknowledgements, netlink(7). */
 #include <errno.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "failure.h"
 #include "kernel.h"
@@ -89,4 +92,15 @@ int step_netlink(const struct step *step)
     close(fd);
     errno = error;
     return result;
+}
+
+void raise_loopback(void)
+{
+    const struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return;
+    ioctl(fd, SIOCSIFFLAGS, &request);
+    close(fd);
 }

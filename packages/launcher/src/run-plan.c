@@ -237,8 +237,11 @@ static int open_init(const struct plan *plan)
 
 void prepare_child(struct launch *launch, uint32_t namespaces)
 {
-    if (make_baton(launch) == 0 && clone_child(launch, namespaces, NO_SLOT) == 0 && launch->in_child)
-        run_child(launch);
+    if (make_baton(launch) < 0 || clone_child(launch, namespaces, NO_SLOT) < 0 || !launch->in_child)
+        return;
+    if (namespaces & NAMESPACE_NET)
+        raise_loopback();
+    run_child(launch);
 }
 
 void wake_child(const struct launch *launch)

@@ -104,8 +104,10 @@ t.test('the launcher', { skip: cannotRun() }, async (t) => {
     await other.closed;
   });
 
-  await t.test('ends with its process when nobody gives it a plan', async (t) => {
+  await t.test('has lo up in the process that waits, and ends with it when nobody gives it a plan', async (t) => {
     const waiting = await launch(plainPlan(bench, ['true']), { prepare: CLONED_NAMESPACES, start: false });
+    const routes = `/proc/${waiting.preparedPid}/net/fib_trie`;
+    await eventually(() => readFileSync(routes, 'utf8').includes('127.0.0.1'), { what: 'its lo is up' });
     waiting.connection.close();
     await eventually(() => !existsSync(`/proc/${waiting.preparedPid}`), { what: 'the end of the process' });
     t.pass('the process is gone');
