@@ -43,7 +43,7 @@ import { createNetworking } from './networking.ts';
 import { appArmorEnabled, loadAppArmorProfile } from './os/apparmor.ts';
 import { removeCgroupParent } from './os/cgroup-files.ts';
 import { lookupDevices } from './os/lookup-devices.ts';
-import { collectYoungGarbage, releaseFreeMemory } from './os/release-memory.ts';
+import { quietCollections, releaseFreeMemory } from './os/release-memory.ts';
 import { preferThread } from './os/thread-priority.ts';
 import { unmapExecutablePages } from './os/unmap-executable.ts';
 import { createSeccompCompiler } from './runtime/compile-seccomp.ts';
@@ -157,7 +157,7 @@ export async function startDaemon(config: Config, log: Logger): Promise<Daemon> 
     config,
     log,
     version: VERSION,
-    onQuiet: collectYoungGarbage,
+    onAnswered: quietCollections.answered,
     routes: [
       (app) =>
         systemRoutes(app, {

@@ -37,7 +37,7 @@ function scripted() {
       },
     };
   };
-  const threads = createLayerIngestThreads({ createThread, idleMs: 1, releaseFreeMemory: () => happened('released') });
+  const threads = createLayerIngestThreads({ createThread, idleMs: 1, releaseMemory: () => happened('released') });
   return {
     events,
     ingest: () => threads.ingest([], NOTHING, {} as IngestRequest),

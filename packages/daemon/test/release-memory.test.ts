@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
+import { mock } from 'node:test';
 import t from 'tap';
-import { collectYoungGarbage, releaseFreeMemory } from '../src/os/release-memory.ts';
+import { collectYoungGarbage, createQuietCollections, releaseFreeMemory } from '../src/os/release-memory.ts';
 import { unmapExecutablePages } from '../src/os/unmap-executable.ts';
 
 function residentKb(kind: 'RssAnon' | 'RssFile'): number {
@@ -33,4 +34,39 @@ t.test('garbage goes', async (t) => {
   const before = residentKb('RssAnon');
   releaseFreeMemory();
   t.ok(residentKb('RssAnon') < before - 20_000, 'all, and to the kernel');
+});
+
+t.test('collections wait until nobody is answered any more', (t) => {
+  mock.timers.enable({ apis: ['setTimeout'] });
+  t.teardown(() => mock.timers.reset());
+  const done: string[] = [];
+  const collections = createQuietCollections({
+    collectYoungGarbage: () => done.push('young'),
+    releaseFreeMemory: () => done.push('all'),
+    momentMs: 10,
+    whileMs: 100,
+  });
+  mock.timers.tick(1000);
+  t.strictSame(done, [], 'nothing happened: there is nothing to collect');
+  collections.answered();
+  mock.timers.tick(9);
+  collections.answered();
+  mock.timers.tick(9);
+  t.strictSame(done, []);
+  mock.timers.tick(1);
+  t.strictSame(done, ['young']);
+
+  collections.release();
+  mock.timers.tick(60);
+  collections.release();
+  collections.answered();
+  mock.timers.tick(99);
+  t.strictSame(done, ['young', 'young'], 'an answer puts it off');
+  mock.timers.tick(1);
+  t.strictSame(done, ['young', 'young', 'all']);
+  mock.timers.tick(1000);
+  collections.release();
+  mock.timers.tick(100);
+  t.strictSame(done, ['young', 'young', 'all', 'all'], 'once for each time that it was asked for');
+  t.end();
 });

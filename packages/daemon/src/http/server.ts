@@ -36,8 +36,8 @@ export interface ServerDeps {
   /** The daemon's own version, for the Server header and /openapi.json. */
   readonly version: string;
   readonly routes: readonly RouteModule[];
-  /** Called when no request has been answered for a while after some were: what can be put off is done then. */
-  readonly onQuiet?: () => void;
+  /** Called after each answer. */
+  readonly onAnswered?: () => void;
 }
 
 type ValidatorFactory = NonNullable<
@@ -55,7 +55,6 @@ export interface ApiServer {
 /** Docker's registry headers (X-Registry-Config) can be long; bytes. */
 const MAX_HEADER_BYTES = 256 * 1024;
 const CLOSE_GRACE_MS = 5000;
-const QUIET_MS = 50;
 
 /** Builds the server; it listens only with `listen()`. */
 export async function createServer(deps: ServerDeps): Promise<ApiServer> {
@@ -117,9 +116,8 @@ export async function createServer(deps: ServerDeps): Promise<ApiServer> {
     if (type === 'application/json; charset=utf-8') reply.header('content-type', 'application/json');
     if (closing) reply.header('connection', 'close');
   });
-  const quiet = setTimeout(() => deps.onQuiet?.(), QUIET_MS).unref();
   app.addHook('onResponse', async (request, reply) => {
-    quiet.refresh();
+    deps.onAnswered?.();
     const line = {
       method: request.method,
       url: request.originalUrl,

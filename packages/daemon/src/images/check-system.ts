@@ -1,6 +1,6 @@
 /** `tsdctl system check`: every blob, layer and row against its digest and reference; with `repair`, mends. */
 import { availableParallelism } from 'node:os';
-import { releaseFreeMemory } from '../os/release-memory.ts';
+import { quietCollections } from '../os/release-memory.ts';
 import { type CheckThread, startCheckThread } from '../storage/check-thread.ts';
 import { type CheckContentsDeps, checkBlob, checkLayer } from './check-contents.ts';
 import { checkRows } from './check-rows.ts';
@@ -11,8 +11,6 @@ export type CheckSystemDeps = CheckContentsDeps;
 
 /** One core is left to the daemon and to what else runs. */
 const MAX_THREADS = Math.max(1, Math.min(4, availableParallelism() - 1));
-
-const RELEASE_DELAY_MS = 2000;
 
 type Task = (thread: CheckThread) => Promise<void>;
 
@@ -105,16 +103,8 @@ async function runTasks(run: CheckRun, tasks: readonly Task[]): Promise<void> {
     for (const outcome of await Promise.allSettled(lanes)) if (outcome.status === 'rejected') throw outcome.reason;
   } finally {
     signal.removeEventListener('abort', endAll);
-    releaseMemoryLater();
+    quietCollections.release();
   }
-}
-
-let releaseTimer: NodeJS.Timeout | undefined;
-
-/** It holds up the event loop: when nothing more has come for a while. */
-function releaseMemoryLater(): void {
-  clearTimeout(releaseTimer);
-  releaseTimer = setTimeout(releaseFreeMemory, RELEASE_DELAY_MS).unref();
 }
 
 interface ImageMark {

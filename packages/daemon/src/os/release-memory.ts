@@ -26,3 +26,47 @@ export function releaseFreeMemory(): void {
 export function collectYoungGarbage(): void {
   collector()({ type: 'minor' });
 }
+
+export interface QuietCollections {
+  /** A request was answered: its garbage is collected when no other has been for a moment. */
+  answered(): void;
+  /** Work that used much memory is over: the memory is given back when no request has been answered for a while. */
+  release(): void;
+}
+
+/** What happens in quiet times; tests have their own. */
+export interface QuietCollectionsParts {
+  readonly collectYoungGarbage: () => void;
+  readonly releaseFreeMemory: () => void;
+  readonly momentMs: number;
+  readonly whileMs: number;
+}
+
+/** Collects when nobody waits for an answer, since either collection holds up the event loop. Keeps no process alive. */
+export function createQuietCollections(parts: QuietCollectionsParts): QuietCollections {
+  let moment: NodeJS.Timeout | undefined;
+  let release: NodeJS.Timeout | undefined;
+  const releaseLater = (): void => {
+    clearTimeout(release);
+    release = setTimeout(() => {
+      release = undefined;
+      parts.releaseFreeMemory();
+    }, parts.whileMs).unref();
+  };
+  return {
+    answered() {
+      clearTimeout(moment);
+      moment = setTimeout(parts.collectYoungGarbage, parts.momentMs).unref();
+      if (release !== undefined) releaseLater();
+    },
+    release: releaseLater,
+  };
+}
+
+/** Of this process. */
+export const quietCollections = createQuietCollections({
+  collectYoungGarbage,
+  releaseFreeMemory,
+  momentMs: 50,
+  whileMs: 1000,
+});

@@ -1,5 +1,5 @@
 /** A few ingest threads, started when needed and ended when idle: a thread costs some 30 MB while it works. */
-import { releaseFreeMemory } from '../os/release-memory.ts';
+import { quietCollections } from '../os/release-memory.ts';
 import type { IngestRequest, StoredLayer } from './layer-ingest.ts';
 import { LayerIngestThread } from './layer-ingest-thread.ts';
 
@@ -17,7 +17,7 @@ export interface LayerIngestThreads {
 /** What it is made of; tests have their own. */
 export interface LayerIngestThreadsParts {
   readonly createThread: () => IngestThread;
-  readonly releaseFreeMemory: () => void;
+  readonly releaseMemory: () => void;
   readonly idleMs: number;
 }
 
@@ -25,7 +25,7 @@ export type IngestThread = Pick<LayerIngestThread, 'ingest' | 'load' | 'broken' 
 
 const PARTS: LayerIngestThreadsParts = {
   createThread: () => new LayerIngestThread(),
-  releaseFreeMemory,
+  releaseMemory: quietCollections.release,
   idleMs: IDLE_MS,
 };
 
@@ -47,8 +47,8 @@ export function createLayerIngestThreads(parts: LayerIngestThreadsParts = PARTS)
     const idle = threads.filter((thread) => thread.load === 0);
     threads = threads.filter((thread) => !idle.includes(thread));
     await Promise.all(idle.map((thread) => thread.close()));
-    // Collecting everything holds up the event loop: not while layers are on their way. Who ends last comes here again.
-    if (threads.length === 0) parts.releaseFreeMemory();
+    // Not while layers are on their way. Who ends last comes here again.
+    if (threads.length === 0) parts.releaseMemory();
   };
 
   const closeWhenIdle = (): void => {
