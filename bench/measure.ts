@@ -1,4 +1,5 @@
 /** Timing: alternating runs, medians, ratios. */
+import { readFileSync } from 'node:fs';
 
 /** What one engine needs for one round, in `unit`s. */
 export type Sample = () => Promise<number>;
@@ -37,4 +38,10 @@ export async function alternate(samples: readonly Sample[], rounds: number): Pro
     }
   }
   return values.map(median);
+}
+
+/** What the hypervisor has taken of all processors since boot, in ms: `steal` of proc_stat(5), which counts in 1/100 s. */
+export function stolenMs(): number {
+  const [, , , , , , , , steal] = readFileSync('/proc/stat', 'utf8').split(/\s+/, 9);
+  return Number(steal) * 10;
 }

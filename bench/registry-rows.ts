@@ -7,7 +7,7 @@ import { debianRootTar, dockerArchive } from '../test/support/images.ts';
 import { startRegistry } from '../test/support/registry.ts';
 import * as containers from './containers.ts';
 import type { Engine } from './engines.ts';
-import { median, type Sample, timed } from './measure.ts';
+import { median, type Sample, stolenMs, timed } from './measure.ts';
 import { forgetPeak, peakMb } from './memory.ts';
 import { debianMegabytes, type RegistryImages } from './registry-images.ts';
 import { type Budget, type Row, ratio } from './table.ts';
@@ -25,6 +25,7 @@ export interface RegistryBench {
 
 const PULL_COST_ROUNDS = 3;
 const PING_INTERVAL_MS = 5;
+const NOTED_PING_MS = 10;
 
 export async function pullRow({ compare, images }: RegistryBench): Promise<void> {
   const image = await images.oneLayer();
@@ -50,7 +51,7 @@ export async function removeRow({ compare, images }: RegistryBench): Promise<voi
   await compare('rmi it', ratio(10), (engine) => remove(engine, image));
 }
 
-/** Pulls by each engine in turn. The slowest answer is that of a pull, and its median counts; the worst of all stands beside it. */
+/** Pulls by each engine in turn. Of memory and answers, the worst moment of all counts. */
 export async function pullCostRows({ tsd, dockerd, images, rows }: RegistryBench): Promise<void> {
   const image = await images.large();
   const ours: PullCost[] = [];
@@ -73,8 +74,7 @@ export async function pullCostRows({ tsd, dockerd, images, rows }: RegistryBench
   const worst = (values: number[]): number => Math.max(...values);
   row('pull 2 GB, in layers of one Debian each', 'ms', 'elapsedMs', median, { kind: 'none' });
   row('most memory of the daemon meanwhile', 'MB', 'peakMb', worst, { kind: 'absolute', limit: 200, text: '≤ 200 MB' });
-  row('slowest /_ping of a pull', 'ms', 'slowestPingMs', median, { kind: 'absolute', limit: 20, text: '≤ 20 ms' });
-  row(`slowest /_ping of ${PULL_COST_ROUNDS} pulls`, 'ms', 'slowestPingMs', worst, { kind: 'none' });
+  row('slowest /_ping meanwhile', 'ms', 'slowestPingMs', worst, { kind: 'absolute', limit: 20, text: '≤ 20 ms' });
 }
 
 /** Pull of an image of which nothing is there. */
@@ -131,7 +131,7 @@ interface PullCost {
   readonly elapsedMs: number;
   /** Sum of what the daemon and its helpers had resident at most. */
   readonly peakMb: number;
-  /** Of /_ping, asked again and again while the pull went on. */
+  /** Of /_ping, asked again and again while the pull went on; without those during which this machine itself stood still. */
   readonly slowestPingMs: number;
 }
 
@@ -147,7 +147,14 @@ async function pullCost(engine: Engine, image: string): Promise<PullCost> {
   const watched = (async (): Promise<number> => {
     let slowestMs = 0;
     while (pulling) {
-      slowestMs = Math.max(slowestMs, await ping());
+      const stolenBefore = stolenMs();
+      const pingMs = await ping();
+      const stolen = stolenMs() - stolenBefore;
+      if (stolen === 0) slowestMs = Math.max(slowestMs, pingMs);
+      else if (pingMs > NOTED_PING_MS) {
+        const took = `the hypervisor took ${stolen} ms of the processors meanwhile`;
+        process.stderr.write(`not counted: a /_ping of ${engine.name} in ${pingMs.toFixed(1)} ms, ${took}\n`);
+      }
       await delay(PING_INTERVAL_MS);
     }
     return slowestMs;
