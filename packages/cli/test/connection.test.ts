@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
@@ -132,4 +133,14 @@ t.test('closing it here is an end too, and may be repeated', async (t) => {
   connection.unref();
   t.ok(connection.write(Buffer.from('x')));
   t.strictSame(heard.errors, []);
+});
+
+t.test('who asks for deprecations is not told of the one that the client lives with', (t) => {
+  const { stderr } = spawnSync(join(import.meta.dirname, '../../../bin/tsdctl'), ['-H', '/nonexistent/s', 'ps'], {
+    env: { ...process.env, NODE_PENDING_DEPRECATION: '1' },
+    encoding: 'utf8',
+  });
+  t.match(stderr, /^tsdctl: Cannot connect to the tsd daemon/);
+  t.notMatch(stderr, /Deprecation/);
+  t.end();
 });

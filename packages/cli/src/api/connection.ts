@@ -1,6 +1,6 @@
-/** A stream connection to a Unix socket: unix(7) by way of libuv, without Node's stream classes (see pipe-handle.ts). */
+/** A stream connection to a Unix socket: unix(7) by way of libuv, without Node's stream classes (see node-bindings.ts). */
 import { getSystemErrorName } from 'node:util';
-import { Pipe, PipeConnectWrap, type PipeHandle, pipeTypes, streams } from './pipe-handle.ts';
+import { Pipe, PipeConnectWrap, type PipeHandle, pipeTypes, streams } from '../node-bindings.ts';
 
 /** Whoever has the connection at the moment. */
 export interface ConnectionUser {

@@ -1,6 +1,6 @@
 /** stdout and stderr of the client. */
 import { write, writeSync } from 'node:fs';
-import { isTerminal } from '../api/pipe-handle.ts';
+import { isTerminal } from '../node-bindings.ts';
 import { terminalSize } from './terminal-size.ts';
 
 export interface Output {

@@ -1,4 +1,4 @@
-import { isTerminal } from '../api/pipe-handle.ts';
+import { isTerminal } from '../node-bindings.ts';
 
 /** Rows and columns of the terminal behind a descriptor (stdout if missing), null where there is none. */
 export function terminalSize(descriptor: 1 | 2 = 1): { readonly rows: number; readonly columns: number } | null {
