@@ -2,12 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "failure.h"
 #include "wire.h"
 
 /* CRC-32 (IEEE 802.3), as zlib's crc32. */
@@ -39,31 +36,24 @@ void encode_exit_file(uint32_t pid, const struct exit_report *report, uint8_t to
     put_u32(to + EXIT_FILE_SIZE - 4, checksum(to, EXIT_FILE_SIZE - 4));
 }
 
-/* One journal commit instead of three: the file is synced after the rename, and the journals of ext4, XFS, btrfs and f2fs then
- * hold its name too. If power fails between the two, the checksum tells. */
+/* Under its own name at once, since nobody looks for it while the control socket is there, and the checksum tells where power failed
+ * in the middle: one journal commit, which holds the new file's name too (ext4, XFS, btrfs, f2fs). */
 int write_exit_file(int directory, const char *name, uint32_t pid, const struct exit_report *report)
 {
     uint8_t bytes[EXIT_FILE_SIZE];
-    char temporary[NAME_MAX + 1];
 
     encode_exit_file(pid, report, bytes);
-    if (join_text(temporary, sizeof temporary, name, ".tmp", NULL) >= NAME_MAX)
-        return errno = ENAMETOOLONG, -1;
-    int fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = openat(directory, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return -1;
     ssize_t written = write(fd, bytes, sizeof bytes);
     if (written >= 0 && written != (ssize_t)sizeof bytes)
         errno = ENOSPC;
-    int result = written == (ssize_t)sizeof bytes ? 0 : -1;
-    if (result == 0)
-        result = renameat(directory, temporary, directory, name);
-    if (result == 0)
-        result = fsync(fd);
+    int result = written == (ssize_t)sizeof bytes ? fsync(fd) : -1;
     int error = errno;
     close(fd);
     if (result < 0)
-        unlinkat(directory, temporary, 0);
+        unlinkat(directory, name, 0);
     errno = error;
     return result;
 }
