@@ -320,7 +320,10 @@ function writeAttributes(writer: WireWriter, attributes: readonly MountAttribute
 
 function writeCapabilities(writer: WireWriter, sets: CapabilitySets): void {
   for (const set of [sets.bounding, sets.effective, sets.permitted, sets.inheritable, sets.ambient]) {
-    writer.u64(set.reduce((bits, capability) => bits | (1n << BigInt(capability)), 0n));
+    // Two words of 32 bits: a u64 would be a BigInt for each capability.
+    const words: [number, number] = [0, 0];
+    for (const capability of set) words[capability < 32 ? 0 : 1] |= 1 << (capability % 32);
+    writer.u32(words[0] >>> 0).u32(words[1] >>> 0);
   }
 }
 
