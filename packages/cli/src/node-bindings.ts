@@ -15,7 +15,7 @@ interface HandleRequest {
 
 /** A libuv pipe (uv_pipe_t). Methods that return a number return 0 or a negative errno. */
 export interface PipeHandle {
-  /** Gets what was read, or nothing; how much, or which error, is in `streamState`. */
+  /** Gets what was read, or nothing; how much, or which error, is in `streamBaseState`. */
   onread: ((memory: ArrayBuffer | undefined) => void) | null;
   connect(request: HandleRequest, path: string): number | undefined;
   readStart(): number;

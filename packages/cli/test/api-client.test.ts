@@ -30,6 +30,21 @@ t.test('one connection carries request after request', async (t) => {
   t.strictSame(await client.json({ method: 'GET', path: '/a' }), { a: 1 }, 'a connection that went idle is replaced');
 });
 
+t.test('a connection opened ahead that the daemon ends is not used', async (t) => {
+  const daemon = await startFakeDaemon(t, {
+    routes: { 'GET /a': (_request, response) => answerJson(response, 200, { a: 1 }) },
+  });
+  const client = createApiClient(parseEndpoint(daemon.host));
+  t.teardown(() => client.close());
+  client.preconnect();
+  while (daemon.connections() === 0) await new Promise((resolve) => setImmediate(resolve));
+  daemon.breakConnections();
+  // The client hears of it in one of its next turns.
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+  t.strictSame(await client.json({ method: 'GET', path: '/a' }), { a: 1 });
+  t.equal(daemon.connections(), 2);
+});
+
 t.test('errors of the daemon', async (t) => {
   const daemon = await startFakeDaemon(t, {
     routes: {

@@ -29,17 +29,17 @@ export function createApiClient(endpoint: Endpoint): ApiClient {
     error: () => connection.close(),
   });
   const freshConnection = (): Connection => {
+    for (const each of open) if (each.closed) open.delete(each);
     const connection = new Connection(endpoint.socketPath);
     open.add(connection);
     return connection;
   };
   const connection = (fresh: boolean): Connection => {
-    for (let kept = fresh ? undefined : idle.pop(); kept !== undefined; kept = idle.pop()) {
-      if (kept.closed) continue;
-      kept.ref();
-      return kept;
-    }
-    return freshConnection();
+    let kept = fresh ? undefined : idle.pop();
+    while (kept?.closed) kept = idle.pop();
+    if (kept === undefined) return freshConnection();
+    kept.ref();
+    return kept;
   };
   const keep = (kept: Connection): void => {
     if (kept.closed || kept.ended) return;
@@ -87,7 +87,7 @@ export function createApiClient(endpoint: Endpoint): ApiClient {
       return result.hijacked;
     },
     preconnect() {
-      idle.push(freshConnection());
+      keep(freshConnection());
     },
     close() {
       for (const each of open) each.close();
